@@ -1,0 +1,123 @@
+//! A call: one question with everything that travels beside it.
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    apikeys::Caller,
+    fault::Fault,
+    line::Permit,
+    stream::{self, Deltas, Outlet},
+};
+
+/// A question that one plugin answers. The type is the address: whoever serves it gets it.
+pub trait Capability: Send + 'static {
+    /// What comes back.
+    type Reply: Send + 'static;
+    /// The capability's name, as scopes and `plugins.json` spell it, such as `llm.embed`.
+    const NAME: &'static str;
+    /// How long an answer may take (for a stream: until its end).
+    const DEADLINE: Duration;
+}
+
+/// Where a call comes from: handed on unchanged from the edge through every plugin that it touches.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The id that the answer's `x-request-id` and every log line about it carry.
+    pub request_id: Arc<str>,
+    /// W3C trace context (`traceparent`) of the request, where the caller sent one.
+    pub trace: Option<Arc<str>>,
+    /// Who asks, with which scopes.
+    pub caller: Arc<Caller>,
+    /// No call made for this origin outlives this instant.
+    pub deadline: Option<Instant>,
+    /// Fires when whoever asked has gone away.
+    pub cancel: CancellationToken,
+}
+
+impl Origin {
+    /// The origin of work that a plugin does on its own account, such as catching up after a start.
+    pub fn internal(plugin: &str) -> Self {
+        Self {
+            request_id: format!("internal-{plugin}").into(),
+            trace: None,
+            caller: Arc::new(Caller::owner()),
+            deadline: None,
+            cancel: CancellationToken::new(),
+        }
+    }
+}
+
+/// The context of one call. Dropping it gives the permit back, so it lives as long as the work does.
+#[derive(Debug)]
+pub struct Cx {
+    origin: Origin,
+    deadline: Instant,
+    _permit: Option<Permit>,
+}
+
+impl Cx {
+    /// A context under `origin` that ends at `deadline`; `origin.cancel` is the call's own token.
+    pub fn new(origin: Origin, deadline: Instant, permit: Option<Permit>) -> Self {
+        Self {
+            origin,
+            deadline,
+            _permit: permit,
+        }
+    }
+
+    /// Who asks, with which scopes.
+    pub fn caller(&self) -> &Caller {
+        &self.origin.caller
+    }
+
+    /// The request's id.
+    pub fn request_id(&self) -> &str {
+        &self.origin.request_id
+    }
+
+    /// When the answer stops being of use.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Fires when the caller has gone away or the deadline has passed.
+    pub fn cancel(&self) -> &CancellationToken {
+        &self.origin.cancel
+    }
+
+    /// Whether nobody waits for the answer any more.
+    pub fn is_over(&self) -> bool {
+        self.origin.cancel.is_cancelled() || Instant::now() >= self.deadline
+    }
+
+    /// The origin for calls made on behalf of this one: same caller, same request, and neither a
+    /// later deadline nor a longer life.
+    pub fn origin(&self) -> Origin {
+        Origin {
+            deadline: Some(self.deadline),
+            ..self.origin.clone()
+        }
+    }
+
+    /// Turns this call into a stream of at most `capacity` unread items: the worker keeps the
+    /// outlet, the caller gets the deltas, and dropping the deltas cancels the work.
+    pub fn stream<T: Send + 'static>(self, capacity: usize) -> (Outlet<T>, Deltas<T>) {
+        stream::channel(self, capacity)
+    }
+}
+
+/// A message in a plugin's mailbox.
+#[derive(Debug)]
+pub struct Call<C> {
+    /// The question.
+    pub body: C,
+    /// What travels beside it.
+    pub cx: Cx,
+}
+
+impl<C: Capability> actix::Message for Call<C> {
+    type Result = Result<C::Reply, Fault>;
+}

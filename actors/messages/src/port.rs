@@ -1,0 +1,148 @@
+//! A port: the typed end of a call, which never learns who answers.
+
+use std::{marker::PhantomData, sync::Arc};
+
+use actix::MailboxError;
+use tokio::time::Instant;
+
+use crate::{
+    call::{Call, Capability, Cx, Origin},
+    fault::{Fault, FaultKind},
+    line::{Directory, Gate},
+};
+
+/// Asks whoever serves `C`. The answerer is looked up at each call, so a port outlives restarts
+/// and may be made before anyone answers.
+#[derive(Debug)]
+pub struct Port<C> {
+    directory: Directory,
+    origin: Origin,
+    capability: PhantomData<fn(C)>,
+}
+
+impl<C> Clone for Port<C> {
+    fn clone(&self) -> Self {
+        Self::new(self.directory.clone(), self.origin.clone())
+    }
+}
+
+impl<C> Port<C> {
+    /// A port whose calls are made for `origin`.
+    pub fn new(directory: Directory, origin: Origin) -> Self {
+        Self {
+            directory,
+            origin,
+            capability: PhantomData,
+        }
+    }
+
+    /// The same port for calls on behalf of `cx`: its caller, its deadline, its end.
+    #[must_use]
+    pub fn within(&self, cx: &Cx) -> Self {
+        Self::new(self.directory.clone(), cx.origin())
+    }
+}
+
+impl<C: Capability> Port<C> {
+    /// Asks and waits for the answer. Dropping the returned future cancels the work.
+    ///
+    /// # Errors
+    /// At once, without queueing: [`Overloaded`](FaultKind::Overloaded) without a free permit,
+    /// [`Restarting`](FaultKind::Restarting), [`Stopped`](FaultKind::Stopped) or
+    /// [`Failed`](FaultKind::Failed) while the plugin does not run.
+    /// [`TimedOut`](FaultKind::TimedOut) at the deadline, [`Crashed`](FaultKind::Crashed) when the
+    /// plugin panicked over this call; otherwise whatever fault the plugin answers.
+    pub async fn call(&self, body: C) -> Result<C::Reply, Fault> {
+        let line = self.directory.line::<C>()?;
+        let permit = line.admit()?;
+        let started = Instant::now();
+        let deadline = self.deadline(started);
+        let token = self.origin.cancel.child_token();
+        let origin = Origin {
+            cancel: token.clone(),
+            ..self.origin.clone()
+        };
+        let cancel = token.drop_guard();
+        let mut pending = Pending::new(line.gate(), started);
+        let call = Call {
+            body,
+            cx: Cx::new(origin, deadline, Some(permit)),
+        };
+        let answer = tokio::select! {
+            sent = line.to().send(call) => settle(C::NAME, sent),
+            () = tokio::time::sleep_until(deadline) => Err(Fault::timed_out(format!(
+                "{} did not answer in time", C::NAME
+            ))),
+            () = self.origin.cancel.cancelled() => Err(Fault::cancelled("the caller has gone away")),
+        };
+        pending.settle(answer.as_ref().err().map(|fault| fault.kind));
+        if answer.is_ok() {
+            // A stream goes on after its reply, and guards itself.
+            cancel.disarm();
+        }
+        answer
+    }
+
+    fn deadline(&self, now: Instant) -> Instant {
+        let own = now + C::DEADLINE;
+        self.origin.deadline.map_or(own, |outer| outer.min(own))
+    }
+}
+
+fn settle<T>(name: &str, sent: Result<Result<T, Fault>, MailboxError>) -> Result<T, Fault> {
+    sent.unwrap_or_else(|_| {
+        Err(Fault::crashed(format!(
+            "{name} broke down over this call; nothing else was lost"
+        )))
+    })
+}
+
+/// Counts a call once, also when its future is dropped.
+struct Pending<'a> {
+    gate: &'a Gate,
+    started: Instant,
+    outcome: Option<Option<FaultKind>>,
+}
+
+impl<'a> Pending<'a> {
+    fn new(gate: &'a Gate, started: Instant) -> Self {
+        Self {
+            gate,
+            started,
+            outcome: None,
+        }
+    }
+
+    fn settle(&mut self, fault: Option<FaultKind>) {
+        self.outcome = Some(fault);
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        let fault = self.outcome.unwrap_or(Some(FaultKind::Cancelled));
+        self.gate.count_outcome(self.started.elapsed(), fault);
+    }
+}
+
+/// Hands out ports for one origin: what the HTTP edge and the command line hold.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    directory: Directory,
+    origin: Arc<Origin>,
+}
+
+impl Ports {
+    /// Ports whose calls are made for `origin`.
+    pub fn new(directory: Directory, origin: Origin) -> Self {
+        Self {
+            directory,
+            origin: Arc::new(origin),
+        }
+    }
+
+    /// A port for one capability.
+    pub fn to<C: Capability>(&self) -> Port<C> {
+        Port::new(self.directory.clone(), Origin::clone(&self.origin))
+    }
+}

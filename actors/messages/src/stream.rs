@@ -1,0 +1,152 @@
+//! Replies that arrive in pieces: a bounded channel whose reader's end cancels the work.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+};
+
+use futures_util::Stream;
+use tokio::sync::mpsc;
+use tokio_util::sync::DropGuard;
+
+use crate::{call::Cx, fault::Fault};
+
+/// How a stream ended, apart from its items so that a full channel cannot lose it.
+type End = Arc<OnceLock<Option<Fault>>>;
+
+/// The worker's end. Holds the call's context, and with it the permit, until the work is done.
+///
+/// A worker says [`finish`](Outlet::finish) or [`fail`](Outlet::fail); one that is dropped without
+/// either has panicked or forgotten, and the reader gets a
+/// [`Crashed`](crate::fault::FaultKind::Crashed) fault rather than an answer cut short.
+#[derive(Debug)]
+pub struct Outlet<T> {
+    items: mpsc::Sender<T>,
+    end: End,
+    cx: Cx,
+}
+
+/// The reader's end: a [`Stream`] of items that ends after the last one or after a fault.
+#[derive(Debug)]
+pub struct Deltas<T> {
+    items: mpsc::Receiver<T>,
+    end: End,
+    ended: bool,
+    _cancel: DropGuard,
+}
+
+pub(crate) fn channel<T: Send + 'static>(cx: Cx, capacity: usize) -> (Outlet<T>, Deltas<T>) {
+    let (sender, receiver) = mpsc::channel(capacity.max(1));
+    let guard = cx.cancel().clone().drop_guard();
+    let end = End::default();
+    (
+        Outlet {
+            items: sender,
+            end: end.clone(),
+            cx,
+        },
+        Deltas {
+            items: receiver,
+            end,
+            ended: false,
+            _cancel: guard,
+        },
+    )
+}
+
+impl<T: Send + 'static> Outlet<T> {
+    /// The call's context.
+    pub fn cx(&self) -> &Cx {
+        &self.cx
+    }
+
+    /// Waits for room and sends one item.
+    ///
+    /// # Errors
+    /// [`Cancelled`](crate::fault::FaultKind::Cancelled) when the reader has gone, and
+    /// [`TimedOut`](crate::fault::FaultKind::TimedOut) (which the reader gets too) when the
+    /// deadline has passed. Either way the worker should return.
+    pub async fn send(&self, item: T) -> Result<(), Fault> {
+        tokio::select! {
+            biased;
+            () = self.cx.cancel().cancelled() => Err(gone()),
+            () = tokio::time::sleep_until(self.cx.deadline()) => {
+                let fault = Fault::timed_out("the answer was not complete before its deadline");
+                self.end_with(Some(fault.clone()));
+                Err(fault)
+            }
+            sent = self.items.send(item) => sent.map_err(|_| gone()),
+        }
+    }
+
+    /// The same from a thread that may block.
+    ///
+    /// # Errors
+    /// As [`Outlet::send`]; the deadline is checked before the item is sent.
+    pub fn blocking_send(&self, item: T) -> Result<(), Fault> {
+        if self.cx.is_over() {
+            return Err(gone());
+        }
+        self.items.blocking_send(item).map_err(|_| gone())
+    }
+
+    /// Says that the stream is complete.
+    pub fn finish(self) {
+        self.end_with(None);
+    }
+
+    /// Ends the stream with a fault.
+    pub fn fail(self, fault: Fault) {
+        self.end_with(Some(fault));
+    }
+
+    /// Ends the stream as a worker's result says.
+    pub fn end(self, result: Result<(), Fault>) {
+        self.end_with(result.err());
+    }
+}
+
+impl<T> Outlet<T> {
+    fn end_with(&self, fault: Option<Fault>) {
+        // The first ending is the true one.
+        drop(self.end.set(fault));
+    }
+}
+
+impl<T> Drop for Outlet<T> {
+    fn drop(&mut self) {
+        self.end_with(Some(Fault::crashed("the work broke off before its end")));
+    }
+}
+
+fn gone() -> Fault {
+    Fault::cancelled("the caller has gone away")
+}
+
+impl<T> Stream for Deltas<T> {
+    type Item = Result<T, Fault>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.items.poll_recv(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(item)) => Poll::Ready(Some(Ok(item))),
+            Poll::Ready(None) => Poll::Ready(self.closing_fault().map(Err)),
+        }
+    }
+}
+
+impl<T> Deltas<T> {
+    /// The next item, a fault that ended the stream early, or nothing after the last item.
+    pub async fn next(&mut self) -> Option<Result<T, Fault>> {
+        match self.items.recv().await {
+            Some(item) => Some(Ok(item)),
+            None => self.closing_fault().map(Err),
+        }
+    }
+
+    fn closing_fault(&mut self) -> Option<Fault> {
+        let first = !std::mem::replace(&mut self.ended, true);
+        first.then(|| self.end.get().cloned().flatten()).flatten()
+    }
+}
