@@ -1,0 +1,65 @@
+//! The claim on a data directory: one process at a time.
+
+use std::{
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    io::{Read, Seek, Write},
+    path::Path,
+};
+
+use crate::OpenError;
+
+/// Holds `bkg.lock` of a data directory. The system releases it when the process ends, however it
+/// ends, so the file itself stays.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    _lock: File,
+}
+
+impl Claim {
+    /// Claims `directory`, which is made (for its owner alone) if it is not there.
+    pub(crate) fn take(directory: &Path) -> Result<Self, OpenError> {
+        make_private(directory).map_err(|why| OpenError::unusable(directory, why))?;
+        let path = directory.join("bkg.lock");
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|why| OpenError::unusable(&path, why))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::Locked {
+                    directory: directory.to_owned(),
+                    holder: read_holder(&mut lock),
+                });
+            }
+            Err(TryLockError::Error(why)) => return Err(OpenError::unusable(&path, why)),
+        }
+        write_holder(&mut lock).map_err(|why| OpenError::unusable(&path, why))?;
+        Ok(Self { _lock: lock })
+    }
+}
+
+fn make_private(directory: &Path) -> std::io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}
+
+fn write_holder(lock: &mut File) -> std::io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "process {}", std::process::id())
+}
+
+fn read_holder(lock: &mut File) -> String {
+    let mut text = String::new();
+    match lock.take(64).read_to_string(&mut text) {
+        Ok(_) if !text.trim().is_empty() => text.trim().to_owned(),
+        _ => "which did not leave its process number".to_owned(),
+    }
+}
