@@ -6,7 +6,13 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use diesel::{prelude::*, sql_query, sql_types::Text, sqlite::SqliteConnection};
+use diesel::{
+    connection::{AnsiTransactionManager, TransactionManager},
+    prelude::*,
+    sql_query,
+    sql_types::Text,
+    sqlite::SqliteConnection,
+};
 use messages::fault::panic_text;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -116,7 +122,7 @@ impl Store {
         if let Some(damage) = self.inner.damage.get() {
             return Err(StoreError::Damaged(damage.clone()));
         }
-        self.run(&self.inner.writer, |conn| conn.immediate_transaction(work))
+        self.run(&self.inner.writer, |conn| in_transaction(conn, work))
     }
 
     /// Whether the database can be written to: takes the write lock and gives it back.
@@ -162,6 +168,28 @@ impl Store {
     fn mark_damaged(&self, what: &str) {
         if self.inner.damage.set(what.to_owned()).is_ok() {
             log::error!("the database is damaged and is read-only from now on: {what}");
+        }
+    }
+}
+
+/// As `immediate_transaction`, but what went wrong first is what is told: on a full disk SQLite
+/// rolls back by itself, and diesel would report only that its own rollback found nothing to do.
+fn in_transaction<T>(
+    conn: &mut SqliteConnection,
+    work: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN IMMEDIATE")?;
+    match work(conn) {
+        Ok(value) => {
+            AnsiTransactionManager::commit_transaction(conn)?;
+            Ok(value)
+        }
+        Err(error) => {
+            // If this fails the connection counts as broken, and the pool replaces it.
+            if let Err(why) = AnsiTransactionManager::rollback_transaction(conn) {
+                log::debug!("rolling back after {error}: {why}");
+            }
+            Err(error)
         }
     }
 }
