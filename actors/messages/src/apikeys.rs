@@ -14,6 +14,8 @@ use utoipa::ToSchema;
 
 use crate::{call::Capability, fault::Fault};
 
+pub mod secret;
+
 /// The name of a capability that a key may use, such as `llm.chat`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -203,6 +205,13 @@ impl Credentials {
     /// Adds or replaces one.
     pub fn publish(&self, digest: Digest, grant: Grant) {
         self.write().insert(digest, grant);
+    }
+
+    /// Changes one in place; one that has been withdrawn meanwhile stays withdrawn.
+    pub fn amend(&self, digest: &Digest, change: impl FnOnce(&mut Grant)) {
+        if let Some(grant) = self.write().get_mut(digest) {
+            change(grant);
+        }
     }
 
     /// Takes one back: from now on it is refused.
