@@ -1,0 +1,147 @@
+//! The plugin: hands each call to the ability that answers it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use messages::{
+    call::Call,
+    fault::Fault,
+    host::Host,
+    llmserver::{Chat, Complete, Embed, ListModels, Model, ModelTask, PullModel},
+    plugin::{Answer, Exports, Plugin, Serve},
+};
+
+use crate::{
+    catalogue::Catalogue,
+    chat::Chats,
+    embed::embed,
+    engine::{
+        extract::{self, Extract, engine::now},
+        upstream::Upstreams,
+    },
+    pull::Puller,
+    settings::Settings,
+};
+
+/// Chat, completions, embeddings and models.
+#[derive(Debug)]
+pub struct Llmserver {
+    host: Host,
+    settings: Arc<Settings>,
+    catalogue: Arc<Catalogue>,
+    upstreams: Arc<Upstreams>,
+    chats: Chats,
+    puller: Puller,
+    started: i64,
+}
+
+impl Llmserver {
+    /// One life of the plugin, with its models in `models`. Models are loaded at their first use.
+    ///
+    /// # Errors
+    /// [`Unprocessable`](messages::fault::FaultKind::Unprocessable) with what is wrong in the
+    /// settings.
+    pub fn new(host: &Host, models: PathBuf) -> Result<Self, Fault> {
+        let settings: Arc<Settings> = Arc::new(host.settings()?);
+        let upstreams = Arc::new(Upstreams::new(host, &settings.upstreams)?);
+        let catalogue = Arc::new(Catalogue::new(host, models, settings.batch_tokens));
+        announce(&catalogue, &settings);
+        Ok(Self {
+            chats: Chats {
+                settings: settings.clone(),
+                catalogue: catalogue.clone(),
+                extract: Arc::new(Extract::new(host, settings.clone())),
+                upstreams: upstreams.clone(),
+            },
+            puller: Puller::new(host, catalogue.clone()),
+            host: host.clone(),
+            started: now(),
+            settings,
+            catalogue,
+            upstreams,
+        })
+    }
+}
+
+/// Says at the start whether there are embeddings.
+fn announce(catalogue: &Catalogue, settings: &Settings) {
+    let model = &settings.embedding_model;
+    if catalogue.has(model) {
+        log::info!(
+            "embedding model {model} is in {}",
+            catalogue.directory().display()
+        );
+    } else {
+        log::warn!(
+            "embedding model {model} is not in {}: search works by words alone until \
+             `bkg models pull {model}`",
+            catalogue.directory().display()
+        );
+    }
+}
+
+impl Plugin for Llmserver {
+    const NAME: &'static str = "llmserver";
+
+    fn exports(exports: &mut impl Exports<Self>) {
+        exports
+            .serve::<Embed>()
+            .serve::<Chat>()
+            .serve::<Complete>()
+            .serve::<ListModels>()
+            .serve::<PullModel>();
+    }
+}
+
+impl Serve<Embed> for Llmserver {
+    fn serve(&mut self, call: Call<Embed>) -> Answer<Embed> {
+        let (catalogue, upstreams) = (self.catalogue.clone(), self.upstreams.clone());
+        Answer::later(embed(self.settings.clone(), catalogue, upstreams, call))
+    }
+}
+
+impl Serve<Chat> for Llmserver {
+    fn serve(&mut self, call: Call<Chat>) -> Answer<Chat> {
+        Answer::later(self.chats.clone().chat(call))
+    }
+}
+
+impl Serve<Complete> for Llmserver {
+    fn serve(&mut self, call: Call<Complete>) -> Answer<Complete> {
+        Answer::later(self.chats.clone().complete(call))
+    }
+}
+
+impl Serve<ListModels> for Llmserver {
+    fn serve(&mut self, _call: Call<ListModels>) -> Answer<ListModels> {
+        let (host, started) = (self.host.clone(), self.started);
+        let elsewhere = self.upstreams.list(started);
+        let directory = self.catalogue.directory().to_owned();
+        Answer::later(async move {
+            let here = host.run(move || Catalogue::list(&directory)).await?;
+            let extract = std::iter::once(extract_model(started));
+            Ok(extract.chain(here).chain(elsewhere).collect())
+        })
+    }
+}
+
+impl Serve<PullModel> for Llmserver {
+    fn serve(&mut self, call: Call<PullModel>) -> Answer<PullModel> {
+        self.puller.pull(call).into()
+    }
+}
+
+fn extract_model(created: i64) -> Model {
+    Model {
+        id: extract::MODEL.to_owned(),
+        object: "model".to_owned(),
+        created,
+        owned_by: "bkg".to_owned(),
+        task: ModelTask::Chat,
+        engine: "extract".to_owned(),
+        dimensions: None,
+        context: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! One upstream: its address, its key and its connections.
+
+use std::{env, time::Duration};
+
+use messages::{call::Cx, fault::Fault, host::Host};
+use reqwest::{Client, RequestBuilder, Response, Url, redirect::Policy};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::refusal;
+use crate::settings::UpstreamSettings;
+
+/// How long a connection may take to stand.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long an upstream may stay silent: a long prompt is read before the first token comes.
+const SILENCE: Duration = Duration::from_secs(300);
+/// Longest whole answer, in bytes.
+const LONGEST_ANSWER: usize = 64 << 20;
+
+/// An OpenAI-compatible server.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    settings: UpstreamSettings,
+    base: String,
+    key: Option<String>,
+    client: Client,
+    pub(super) host: Host,
+}
+
+impl Upstream {
+    /// A client that follows no redirects, so that a key goes nowhere but to `base_url`.
+    ///
+    /// # Errors
+    /// When the address is not one of http or https, or the key's variable is not set.
+    pub(super) fn new(host: &Host, settings: &UpstreamSettings) -> Result<Self, Fault> {
+        let refuse = |what: String| {
+            let name = &settings.name;
+            Fault::unprocessable(format!("settings of upstream `{name}`: {what}"))
+        };
+        let url = Url::parse(&settings.base_url)
+            .map_err(|error| refuse(format!("`base_url` is not an address: {error}")))?;
+        if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() {
+            return Err(refuse(
+                "`base_url` must be http or https, without a user name".to_owned(),
+            ));
+        }
+        let key = key(settings).map_err(refuse)?;
+        let client = crate::tls::client()
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT)
+            .read_timeout(SILENCE)
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|error| refuse(error.to_string()))?;
+        Ok(Self {
+            base: settings.base_url.trim_end_matches('/').to_owned(),
+            settings: settings.clone(),
+            key,
+            client,
+            host: host.clone(),
+        })
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// Ids of its chat models.
+    pub(super) fn chat_models(&self) -> &[String] {
+        &self.settings.models
+    }
+
+    /// Ids of its embedding models.
+    pub(super) fn embedding_models(&self) -> &[String] {
+        &self.settings.embedding_models
+    }
+
+    /// Its API's root, without a slash at the end.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Posts `body` and waits for the head of an answer of success. Ends with the call.
+    ///
+    /// # Errors
+    /// What the upstream said, or why it cannot be reached.
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        cx: &Cx,
+    ) -> Result<Response, Fault> {
+        let request = self.client.post(format!("{}{path}", self.base)).json(body);
+        let request = self.signed(request).header("x-request-id", cx.request_id());
+        let response = self
+            .while_wanted(cx, request.send())
+            .await?
+            .map_err(|error| refusal::unreachable(self.name(), &error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let refused = refusal::read(self.name(), response);
+        Err(self.while_wanted(cx, refused).await?)
+    }
+
+    /// Posts `body` and reads the whole answer.
+    ///
+    /// # Errors
+    /// As [`Upstream::post`]; also when the answer is no JSON or longer than 64 MiB.
+    pub(super) async fn ask(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        cx: &Cx,
+    ) -> Result<Value, Fault> {
+        let response = self.post(path, body, cx).await?;
+        let text = self
+            .while_wanted(cx, read(response, LONGEST_ANSWER))
+            .await?
+            .map_err(|error| match error {
+                ReadFault::Cut(error) => refusal::unreachable(self.name(), &error),
+                ReadFault::TooLong => refusal::wrong(self.name(), "its answer is too long"),
+            })?;
+        serde_json::from_slice(&text).map_err(|error| {
+            refusal::wrong(self.name(), &format!("its answer is no JSON: {error}"))
+        })
+    }
+
+    /// Waits for `work`, but not beyond the call's end. What is dropped here closes its connection.
+    pub(super) async fn while_wanted<T>(
+        &self,
+        cx: &Cx,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Fault> {
+        tokio::select! {
+            biased;
+            () = cx.cancel().cancelled() => Err(Fault::cancelled("the caller has gone away")),
+            () = tokio::time::sleep_until(cx.deadline()) => Err(Fault::timed_out(format!(
+                "upstream {} did not answer in time", self.name()
+            ))),
+            done = work => Ok(done),
+        }
+    }
+
+    fn signed(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        }
+    }
+}
+
+/// Why a body could not be read.
+pub(super) enum ReadFault {
+    /// The connection broke.
+    Cut(reqwest::Error),
+    /// It is longer than allowed.
+    TooLong,
+}
+
+/// The body of `response`, of at most `most` bytes.
+pub(super) async fn read(mut response: Response, most: usize) -> Result<Vec<u8>, ReadFault> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(ReadFault::Cut)? {
+        if body.len() + chunk.len() > most {
+            return Err(ReadFault::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn key(settings: &UpstreamSettings) -> Result<Option<String>, String> {
+    match (&settings.api_key, &settings.api_key_env) {
+        (Some(_), Some(_)) => Err("give `api_key` or `api_key_env`, not both".to_owned()),
+        (Some(key), None) => Ok(Some(key.clone())),
+        (None, Some(name)) => env::var(name)
+            .map(Some)
+            .map_err(|_| format!("the environment has no variable `{name}`")),
+        (None, None) => Ok(None),
+    }
+}
