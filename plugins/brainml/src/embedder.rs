@@ -1,0 +1,217 @@
+//! Gives chunks their vectors, whoever makes them.
+
+use std::sync::{Arc, PoisonError};
+
+use messages::{
+    fault::{Fault, FaultKind},
+    llmserver::{Embed, EmbedInput},
+    port::Port,
+};
+
+use crate::{
+    collection::Collection,
+    embeddings::{self, Unembedded},
+    index::Model,
+    library::Library,
+    rows,
+    vectors::normalised,
+};
+
+/// Chunks a call: enough to keep a model busy, few enough to lose little.
+const CHUNKS_A_CALL: usize = 32;
+
+type Vectors = Vec<(i64, Vec<f32>)>;
+
+impl Library {
+    /// Embeds chunks of a collection, keeps the vectors, and makes them searchable.
+    ///
+    /// # Errors
+    /// When the embedder does not answer; what it answered before is kept.
+    pub(crate) async fn embed(
+        &self,
+        collection: &Arc<Collection>,
+        chunks: Vec<i64>,
+        port: &Port<Embed>,
+    ) -> Result<(), Fault> {
+        for batch in chunks.chunks(CHUNKS_A_CALL) {
+            let _no_one_else = collection.embedding.lock().await;
+            let lacking = |collection: &Collection| {
+                let index = collection.index();
+                batch
+                    .iter()
+                    .copied()
+                    .filter(|chunk| index.lacking.contains(chunk))
+                    .collect()
+            };
+            self.take_known(collection, lacking(collection)).await?;
+            let lacking: Vec<i64> = lacking(collection);
+            let texts = move |conn: &mut _| Ok(embeddings::unembedded(conn, &lacking)?);
+            let texts = self.store.read(texts).await?;
+            self.embed_texts(collection, texts, port).await?;
+        }
+        Ok(())
+    }
+
+    /// Uses vectors that the model made before the collection turned to another one and back.
+    async fn take_known(
+        &self,
+        collection: &Arc<Collection>,
+        chunks: Vec<i64>,
+    ) -> Result<(), Fault> {
+        let Some(model) = collection.index().model.clone() else {
+            return Ok(());
+        };
+        let hash = model.hash.clone();
+        let known = move |conn: &mut _| Ok(embeddings::known(conn, &chunks, &hash)?);
+        let known = self.store.read(known).await?;
+        self.keep(collection, model, known).await
+    }
+
+    async fn embed_texts(
+        &self,
+        collection: &Arc<Collection>,
+        texts: Vec<Unembedded>,
+        port: &Port<Embed>,
+    ) -> Result<(), Fault> {
+        match self.call(&texts, port).await {
+            Ok((model, vectors)) => self.keep(collection, model, vectors).await,
+            Err(fault) if texts.len() > 1 && may_be_the_texts(&fault) => {
+                self.embed_singly(collection, texts, port).await
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// One text that the model cannot take must not keep its neighbours from their vectors.
+    async fn embed_singly(
+        &self,
+        collection: &Arc<Collection>,
+        texts: Vec<Unembedded>,
+        port: &Port<Embed>,
+    ) -> Result<(), Fault> {
+        let mut refused = None;
+        for text in texts {
+            let chunk = text.chunk;
+            match self.call(&[text], port).await {
+                Ok((model, vectors)) => self.keep(collection, model, vectors).await?,
+                Err(fault) if may_be_the_texts(&fault) => {
+                    log::warn!(
+                        "chunk {chunk} of {} cannot be embedded: {fault}",
+                        collection.name
+                    );
+                    refused = Some(fault);
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    async fn call(
+        &self,
+        texts: &[Unembedded],
+        port: &Port<Embed>,
+    ) -> Result<(Model, Vectors), Fault> {
+        if texts.is_empty() {
+            let model = self.last_model().unwrap_or_else(|| Model {
+                name: String::new(),
+                hash: String::new(),
+            });
+            return Ok((model, Vec::new()));
+        }
+        let inputs = texts.iter().map(|text| text.text.clone()).collect();
+        let (model, vectors) = self.vectors(inputs, port).await?;
+        Ok((
+            model,
+            texts.iter().map(|text| text.chunk).zip(vectors).collect(),
+        ))
+    }
+
+    /// Asks for vectors of unit length, one a text.
+    ///
+    /// # Errors
+    /// What the embedder says; crashed where its answer does not fit the question.
+    pub(crate) async fn vectors(
+        &self,
+        texts: Vec<String>,
+        port: &Port<Embed>,
+    ) -> Result<(Model, Vec<Vec<f32>>), Fault> {
+        let asked = texts.len();
+        let inputs = texts.into_iter().map(EmbedInput::Text).collect();
+        let answer = port
+            .call(Embed {
+                model: None,
+                inputs,
+                dimensions: None,
+            })
+            .await?;
+        let vectors: Result<Vec<_>, _> = answer.vectors.iter().map(|v| normalised(v)).collect();
+        let vectors =
+            vectors.map_err(|error| Fault::crashed(format!("{}: {error}", answer.model)))?;
+        if vectors.len() != asked {
+            let (model, got) = (&answer.model, vectors.len());
+            return Err(Fault::crashed(format!(
+                "{model} made {got} vectors of {asked} texts"
+            )));
+        }
+        let model = Model {
+            name: answer.model,
+            hash: answer.model_hash,
+        };
+        *self.model.lock().unwrap_or_else(PoisonError::into_inner) = Some(model.clone());
+        Ok((model, vectors))
+    }
+
+    /// The model that embedded last.
+    pub(crate) fn last_model(&self) -> Option<Model> {
+        self.model
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    async fn keep(
+        &self,
+        collection: &Arc<Collection>,
+        model: Model,
+        vectors: Vectors,
+    ) -> Result<(), Fault> {
+        if vectors.is_empty() {
+            return Ok(());
+        }
+        self.adopt(collection, &model).await?;
+        let id = collection.id;
+        let insert = move |conn: &mut _| Ok(embeddings::insert(conn, id, &model, &vectors)?);
+        self.store.write(insert).await?;
+        collection.catch_up(&self.host, &self.store).await
+    }
+
+    /// Turns a collection to another model, if it is another.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(crate) async fn adopt(
+        &self,
+        collection: &Arc<Collection>,
+        model: &Model,
+    ) -> Result<(), Fault> {
+        if collection.index().model.as_ref() == Some(model) {
+            return Ok(());
+        }
+        log::info!(
+            "collection {} is searched by vectors of {} from now on",
+            collection.name,
+            model.name
+        );
+        let (id, model) = (collection.id, model.clone());
+        let adopt = move |conn: &mut _| Ok(rows::adopt_model(conn, id, &model)?);
+        self.store.write(adopt).await?;
+        collection.catch_up(&self.host, &self.store).await
+    }
+}
+
+/// Whether another text might have been answered.
+fn may_be_the_texts(fault: &Fault) -> bool {
+    use FaultKind::{Crashed, Internal, Invalid, Unprocessable};
+    matches!(fault.kind, Invalid | Unprocessable | Crashed | Internal)
+}

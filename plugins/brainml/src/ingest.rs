@@ -1,0 +1,169 @@
+//! Documents in and out.
+
+use std::sync::Arc;
+
+use messages::{
+    brainml::{DeleteDocument, Document, GetDocument, IndexDocuments, Indexed},
+    call::Cx,
+    fault::Fault,
+};
+use rayon::prelude::*;
+
+use crate::{
+    analyzer::Analyzer,
+    changes::parse_metadata,
+    chunker::ChunkSizes,
+    collection::{Collection, unknown},
+    library::Library,
+    limits, rows,
+    upsert::{Prepared, Upserted, upsert},
+};
+
+/// Puts documents into a collection; answers once they are durable and searchable.
+///
+/// # Errors
+/// Invalid, unknown, or what the store says. After a fault none or all of the documents are there.
+pub(crate) async fn index_documents(
+    library: Arc<Library>,
+    request: IndexDocuments,
+    cx: Cx,
+) -> Result<Indexed, Fault> {
+    limits::check_documents(&request)?;
+    let collection = library.collection(&request.collection).await?;
+    let sizes = library.sizes;
+    let prepared = library
+        .host
+        .run(move || prepare(request.documents, sizes))
+        .await?;
+    let worker = library.clone();
+    library
+        .to_the_end(async move { worker.put(&collection, prepared, &cx).await })
+        .await
+}
+
+/// Cuts documents up, and analyzes them once for nothing: a text that breaks the analyzer must
+/// fail this call, and not every later attempt to index its rows.
+fn prepare(documents: Vec<Document>, sizes: ChunkSizes) -> Vec<Prepared> {
+    let analyzer = Analyzer::default();
+    let documents = documents.into_par_iter();
+    documents
+        .map(|document| {
+            analyzer.count(
+                document
+                    .title
+                    .as_deref()
+                    .into_iter()
+                    .chain([document.text.as_str()]),
+            );
+            Prepared::new(document, sizes)
+        })
+        .collect()
+}
+
+impl Library {
+    async fn put(
+        &self,
+        collection: &Arc<Collection>,
+        prepared: Vec<Prepared>,
+        cx: &Cx,
+    ) -> Result<Indexed, Fault> {
+        let (id, name) = (collection.id, collection.name.clone());
+        let write = move |conn: &mut _| {
+            rows::collection(conn, id)?.ok_or_else(|| unknown(&name))?;
+            Ok(upsert(conn, id, &prepared)?)
+        };
+        let upserted = self.store.write(write).await?;
+        self.make_searchable(collection, &upserted).await?;
+        self.embed_documents(collection, &upserted.documents, cx)
+            .await;
+        self.wake.notify_one();
+        Ok(indexed(
+            upserted.documents.len(),
+            collection.index().revision,
+        ))
+    }
+
+    async fn make_searchable(
+        &self,
+        collection: &Arc<Collection>,
+        upserted: &Upserted,
+    ) -> Result<(), Fault> {
+        collection.note_written(upserted.revision);
+        collection.catch_up(&self.host, &self.store).await
+    }
+
+    /// Embeds what these documents lack. Without an embedder they are found by their words, and the
+    /// keeper makes up for it later.
+    async fn embed_documents(&self, collection: &Arc<Collection>, documents: &[i64], cx: &Cx) {
+        let chunks = {
+            let index = collection.index();
+            let chunks = documents
+                .iter()
+                .flat_map(|document| index.catalog.chunks_of(*document));
+            chunks
+                .filter(|chunk| index.lacking.contains(chunk))
+                .collect()
+        };
+        if let Err(fault) = self.embed(collection, chunks, &self.embed.within(cx)).await {
+            log::debug!("{} will be embedded later: {fault}", collection.name);
+        }
+    }
+}
+
+/// Takes a document out.
+///
+/// # Errors
+/// Unknown where there is no such collection or document.
+pub(crate) async fn delete_document(
+    library: Arc<Library>,
+    request: DeleteDocument,
+) -> Result<Indexed, Fault> {
+    let collection = library.collection(&request.collection).await?;
+    let worker = library.clone();
+    let work = async move {
+        let (id, document) = (collection.id, request.id.clone());
+        let delete = move |conn: &mut _| Ok(rows::delete_document(conn, id, &document)?);
+        let revision = worker.store.write(delete).await?;
+        collection.note_written(revision.ok_or_else(|| unknown_document(&request.id))?);
+        collection.catch_up(&worker.host, &worker.store).await?;
+        worker.wake.notify_one();
+        Ok(indexed(0, collection.index().revision))
+    };
+    library.to_the_end(work).await
+}
+
+/// Reads a document back as it was indexed.
+///
+/// # Errors
+/// Unknown where there is no such collection or document.
+pub(crate) async fn get_document(
+    library: Arc<Library>,
+    request: GetDocument,
+) -> Result<Document, Fault> {
+    let collection = library.collection(&request.collection).await?;
+    let (id, document) = (collection.id, request.id.clone());
+    let row = library
+        .store
+        .read(move |conn| Ok(rows::document(conn, id, &document)?))
+        .await?;
+    let row = row.ok_or_else(|| unknown_document(&request.id))?;
+    Ok(Document {
+        id: row.external_id,
+        title: row.title,
+        text: row.text,
+        metadata: parse_metadata(&row.metadata),
+    })
+}
+
+fn indexed(documents: usize, revision: i64) -> Indexed {
+    Indexed {
+        indexed: u64::try_from(documents).unwrap_or(u64::MAX),
+        revision: revision.cast_unsigned(),
+    }
+}
+
+fn unknown_document(id: &str) -> Fault {
+    Fault::unknown(format!("there is no document `{id}` in this collection"))
+        .with_param("id")
+        .with_code("document_not_found")
+}

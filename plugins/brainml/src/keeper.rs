@@ -1,0 +1,119 @@
+//! The background task of one life: opens collections, embeds what lacks vectors, persists.
+
+use std::{sync::Arc, time::Duration};
+
+use messages::fault::Fault;
+use tokio::time::timeout;
+
+use crate::{collection::Collection, guide::GuideDocument, library::Library, rows};
+
+/// The first wait after an embedder that did not answer; it doubles with each further one.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// The longest wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Works until the life ends. It is woken by writes, and by queries that found the embedder back.
+pub(crate) async fn keep(library: Arc<Library>, guide: Vec<GuideDocument>) {
+    library.open_all().await;
+    if let Err(fault) = library.sync_guide(guide).await {
+        log::warn!("the guide could not be indexed: {fault}");
+    }
+    let mut failures = 0;
+    loop {
+        let embedded = library.embed_all().await;
+        library.persist_all().await;
+        match embedded {
+            Ok(()) => {
+                failures = 0;
+                library.wake.notified().await;
+            }
+            Err(fault) => {
+                if failures == 0 {
+                    log::info!("some chunks are searched by their words alone for now: {fault}");
+                }
+                failures += 1;
+                // Woken or not, the next attempt is due.
+                let _ = timeout(wait_after(failures), library.wake.notified()).await;
+            }
+        }
+    }
+}
+
+fn wait_after(failures: u32) -> Duration {
+    let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
+    FIRST_WAIT.saturating_mul(doubled).min(LONGEST_WAIT)
+}
+
+impl Library {
+    /// Loads all indexes and replays what they missed.
+    async fn open_all(&self) {
+        let collections = match self.collections().await {
+            Ok(collections) => collections,
+            Err(fault) => return log::error!("the collections cannot be read: {fault}"),
+        };
+        for collection in collections {
+            match collection.catch_up(&self.host, &self.store).await {
+                Ok(()) => log::debug!("collection {} is open", collection.name),
+                Err(fault) => {
+                    log::error!("collection {} cannot be searched: {fault}", collection.name)
+                }
+            }
+        }
+    }
+
+    /// Embeds whatever lacks a vector of the model that embedded last.
+    async fn embed_all(&self) -> Result<(), Fault> {
+        let mut outcome = Ok(());
+        for collection in self.collections().await? {
+            if let Err(fault) = self.embed_lacking(&collection).await {
+                outcome = Err(fault);
+            }
+        }
+        outcome
+    }
+
+    async fn embed_lacking(&self, collection: &Arc<Collection>) -> Result<(), Fault> {
+        let holds_chunks = collection.index().catalog.live_chunks() > 0;
+        if let Some(model) = self.last_model().filter(|_| holds_chunks) {
+            self.adopt(collection, &model).await?;
+        }
+        let lacking: Vec<i64> = collection.index().lacking.iter().copied().collect();
+        self.embed(collection, lacking, &self.embed).await
+    }
+
+    async fn persist_all(&self) {
+        for collection in self.opened() {
+            if collection.is_worth_persisting()
+                && let Err(fault) = self.persist(&collection).await
+            {
+                log::warn!(
+                    "the index of collection {} was not persisted: {fault}",
+                    collection.name
+                );
+            }
+        }
+    }
+
+    async fn persist(&self, collection: &Arc<Collection>) -> Result<(), Fault> {
+        let id = collection.id;
+        if let Some(reached) = collection.persist_aside(&self.host).await? {
+            let prune = move |conn: &mut _| Ok(rows::prune_deletions(conn, id, reached)?);
+            self.store.write(prune).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_limit() {
+        let waits: Vec<_> = (1..=6)
+            .map(|failures| wait_after(failures).as_secs())
+            .collect();
+        assert_eq!(waits, [1, 2, 4, 8, 10, 10]);
+        assert_eq!(wait_after(u32::MAX), LONGEST_WAIT);
+    }
+}
