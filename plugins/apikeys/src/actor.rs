@@ -1,0 +1,100 @@
+//! The plugin: takes each call and hands it to the registry.
+
+use std::sync::Arc;
+
+use messages::{
+    apikeys::{
+        Authenticate, CreateKey, CreateUser, Credentials, ListKeys, ListUsers, Login, Logout,
+        RevokeKey,
+    },
+    call::Call,
+    fault::Fault,
+    host::Host,
+    plugin::{Answer, Exports, Plugin, Serve},
+};
+use store::Store;
+
+use crate::{Clock, FirstAdmin, passwords, registry::Registry};
+
+/// Users, sessions and keys.
+#[derive(Debug)]
+pub struct Apikeys {
+    registry: Registry,
+}
+
+impl Apikeys {
+    /// Makes the first user if there is none, and publishes every credential that holds. Blocks
+    /// for as long as that takes.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub fn new(
+        host: &Host,
+        store: Store,
+        credentials: Arc<Credentials>,
+        first: &FirstAdmin,
+    ) -> Result<Self, Fault> {
+        Self::with_clock(host, store, credentials, first, Clock::default())
+    }
+
+    /// [`Apikeys::new`] by another clock.
+    ///
+    /// # Errors
+    /// As [`Apikeys::new`].
+    pub fn with_clock(
+        host: &Host,
+        store: Store,
+        credentials: Arc<Credentials>,
+        first: &FirstAdmin,
+        clock: Clock,
+    ) -> Result<Self, Fault> {
+        let registry = Registry::new(host, store, credentials, clock);
+        passwords::decoy()?;
+        registry.ensure_admin(first)?;
+        registry.publish_all()?;
+        Ok(Self { registry })
+    }
+}
+
+impl Plugin for Apikeys {
+    const NAME: &'static str = "apikeys";
+
+    fn exports(exports: &mut impl Exports<Self>) {
+        exports
+            .serve::<Login>()
+            .serve::<Logout>()
+            .serve::<Authenticate>()
+            .serve::<CreateKey>()
+            .serve::<ListKeys>()
+            .serve::<RevokeKey>()
+            .serve::<CreateUser>()
+            .serve::<ListUsers>();
+    }
+}
+
+/// Every call waits for the store, so every answer comes later.
+macro_rules! serve {
+    ($($message:ty => |$registry:ident, $call:ident| $answer:expr;)*) => {
+        $(impl Serve<$message> for Apikeys {
+            fn serve(&mut self, $call: Call<$message>) -> Answer<$message> {
+                let $registry = self.registry.clone();
+                Answer::later(async move {
+                    // The whole call, and with it its permit, stays until the answer is there.
+                    let $call = $call;
+                    $answer.await
+                })
+            }
+        })*
+    };
+}
+
+serve! {
+    Login => |registry, call| registry.login(call.body);
+    Logout => |registry, call| registry.logout(call.body);
+    Authenticate => |registry, call| registry.authenticate(call.body);
+    CreateKey => |registry, call| registry.create_key(call.cx.caller(), call.body);
+    ListKeys => |registry, call| registry.list_keys(call.cx.caller());
+    RevokeKey => |registry, call| registry.revoke_key(call.cx.caller(), call.body);
+    CreateUser => |registry, call| registry.create_user(call.cx.caller(), call.body);
+    ListUsers => |registry, call| registry.list_users(call.cx.caller());
+}

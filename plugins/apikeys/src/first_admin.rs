@@ -1,0 +1,94 @@
+//! The first user: without one nobody could log in to make another.
+
+use std::{fmt, sync::Arc};
+
+use diesel::prelude::*;
+use messages::{
+    apikeys::{Scope, Scopes},
+    fault::Fault,
+};
+
+use crate::{
+    passwords,
+    registry::Registry,
+    rows::{UserRow, write_scopes},
+    schema::users,
+    users::LONGEST_PASSWORD,
+};
+
+/// The name of the first user.
+const ADMIN: &str = "admin";
+
+/// Random digits of a made password: 119 bits.
+const PASSWORD_DIGITS: usize = 20;
+
+/// Shorter passwords are taken from the settings with a warning, and from nowhere else.
+pub(crate) const SHORTEST_PASSWORD: usize = 8;
+
+/// How the first user gets a password. Used once, on a database without users.
+#[derive(Clone)]
+pub struct FirstAdmin {
+    password: Option<String>,
+    announce: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl FirstAdmin {
+    /// The admin gets `password`; without one (or with an empty one) a random password is made and
+    /// handed to `announce`, once, which must show it to the operator and keep it out of every log.
+    pub fn new(password: Option<String>, announce: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self {
+            password: password.filter(|text| !text.is_empty()),
+            announce: Arc::new(announce),
+        }
+    }
+}
+
+impl fmt::Debug for FirstAdmin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("FirstAdmin")
+    }
+}
+
+impl Registry {
+    /// Makes the admin if there is no user yet. Blocks for the time of one password hash.
+    pub(crate) fn ensure_admin(&self, first: &FirstAdmin) -> Result<(), Fault> {
+        let users: i64 = self
+            .store
+            .read_blocking(|conn| Ok(users::table.count().get_result(conn)?))?;
+        if users > 0 {
+            return Ok(());
+        }
+        let given = first.password.as_deref();
+        if given.is_some_and(|text| text.len() > LONGEST_PASSWORD) {
+            return Err(Fault::unprocessable(format!(
+                "the admin's password in the settings has more than {LONGEST_PASSWORD} bytes"
+            )));
+        }
+        if given.is_some_and(|text| text.chars().count() < SHORTEST_PASSWORD) {
+            log::warn!(
+                "the admin's password from the settings is short; use at least {SHORTEST_PASSWORD} characters"
+            );
+        }
+        let password = given.map_or_else(|| passwords::random(PASSWORD_DIGITS), str::to_owned);
+        self.add_admin(&password)?;
+        if given.is_none() {
+            (first.announce)(&password);
+        }
+        Ok(())
+    }
+
+    fn add_admin(&self, password: &str) -> Result<(), Fault> {
+        let admin = UserRow {
+            username: ADMIN.to_owned(),
+            password_hash: passwords::hash(password)?,
+            scopes: write_scopes(&Scopes::from_iter([Scope::EVERYTHING])),
+            created_at: self.clock.millis(),
+            disabled: false,
+        };
+        let insert = diesel::insert_into(users::table).values(admin);
+        self.store
+            .write_blocking(|conn| Ok(insert.execute(conn)?))?;
+        log::info!("made the first user, {ADMIN}");
+        Ok(())
+    }
+}

@@ -1,0 +1,20 @@
+//! The plugin `apikeys`: users, sessions and keys, and the published table that tells every request
+//! who asks. See README.md.
+
+mod actor;
+mod authenticate;
+mod first_admin;
+mod keys;
+mod passwords;
+mod registry;
+mod rows;
+mod schema;
+mod sessions;
+mod users;
+
+#[cfg(test)]
+mod tests;
+
+pub use actor::Apikeys;
+pub use first_admin::FirstAdmin;
+pub use registry::Clock;

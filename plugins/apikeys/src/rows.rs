@@ -1,0 +1,140 @@
+//! Rows of the plugin's tables, and what they say in the terms of the contract.
+
+use std::sync::Arc;
+
+use diesel::prelude::*;
+use jiff::{SignedDuration, Timestamp};
+use messages::apikeys::{Caller, Digest, Grant, Key, Scope, Scopes, User};
+use store::StoreError;
+
+use crate::schema::{api_keys, sessions, users};
+
+/// A session that nobody uses for this long ends.
+pub(crate) const IDLE: SignedDuration = SignedDuration::from_mins(30);
+
+/// A use is written down at most this often, so that a busy key costs one write a minute.
+pub(crate) const NOTE_EVERY: SignedDuration = SignedDuration::from_mins(1);
+
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = users)]
+pub(crate) struct UserRow {
+    pub(crate) username: String,
+    pub(crate) password_hash: String,
+    pub(crate) scopes: String,
+    pub(crate) created_at: i64,
+    pub(crate) disabled: bool,
+}
+
+impl UserRow {
+    pub(crate) fn about(self) -> Result<User, StoreError> {
+        Ok(User {
+            username: self.username,
+            scopes: read_scopes(&self.scopes),
+            created_at: read_time(self.created_at)?,
+            disabled: self.disabled,
+        })
+    }
+}
+
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = api_keys)]
+pub(crate) struct KeyRow {
+    pub(crate) digest: Vec<u8>,
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) username: String,
+    pub(crate) scopes: String,
+    pub(crate) created_at: i64,
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) revoked_at: Option<i64>,
+    pub(crate) last_used_at: Option<i64>,
+}
+
+impl KeyRow {
+    pub(crate) fn about(&self) -> Result<Key, StoreError> {
+        Ok(Key {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            user: self.username.clone(),
+            scopes: read_scopes(&self.scopes),
+            created_at: read_time(self.created_at)?,
+            expires_at: self.expires_at.map(read_time).transpose()?,
+            revoked_at: self.revoked_at.map(read_time).transpose()?,
+            last_used_at: self.last_used_at.map(read_time).transpose()?,
+        })
+    }
+
+    /// What the key allows. A key that was never used notes its first use at once.
+    pub(crate) fn grant(&self) -> Result<(Digest, Grant), StoreError> {
+        let used = self.last_used_at.map(read_time).transpose()?;
+        let caller = Caller {
+            id: format!("key:{}", self.id),
+            user: self.username.clone(),
+            scopes: read_scopes(&self.scopes),
+        };
+        let grant = Grant {
+            caller: Arc::new(caller),
+            expires_at: self.expires_at.map(read_time).transpose()?,
+            note_after: Some(used.map_or(Timestamp::MIN, |used| after(used, NOTE_EVERY))),
+        };
+        Ok((read_digest(&self.digest)?, grant))
+    }
+}
+
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = sessions)]
+pub(crate) struct SessionRow {
+    pub(crate) digest: Vec<u8>,
+    pub(crate) id: String,
+    pub(crate) username: String,
+    pub(crate) seen_at: i64,
+    pub(crate) expires_at: i64,
+}
+
+impl SessionRow {
+    /// What the session allows: all that its user may do, whose `scopes` these are.
+    pub(crate) fn grant(&self, scopes: &str) -> Result<(Digest, Grant), StoreError> {
+        let seen = read_time(self.seen_at)?;
+        let caller = Caller {
+            id: format!("session:{}", self.id),
+            user: self.username.clone(),
+            scopes: read_scopes(scopes),
+        };
+        let grant = Grant {
+            caller: Arc::new(caller),
+            expires_at: Some(after(seen, IDLE).min(read_time(self.expires_at)?)),
+            note_after: Some(after(seen, NOTE_EVERY)),
+        };
+        Ok((read_digest(&self.digest)?, grant))
+    }
+}
+
+/// `start` plus `wait`, or the end of time.
+pub(crate) fn after(start: Timestamp, wait: SignedDuration) -> Timestamp {
+    start.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+pub(crate) fn read_time(millis: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_millisecond(millis).map_err(unreadable)
+}
+
+pub(crate) fn read_digest(bytes: &[u8]) -> Result<Digest, StoreError> {
+    Digest::try_from(bytes).map_err(unreadable)
+}
+
+fn unreadable(why: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    diesel::result::Error::DeserializationError(Box::new(why)).into()
+}
+
+pub(crate) fn write_scopes(scopes: &Scopes) -> String {
+    let names: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
+    names.join(" ")
+}
+
+/// A scope that this release does not know grants nothing.
+fn read_scopes(names: &str) -> Scopes {
+    names
+        .split_whitespace()
+        .filter_map(|name| name.parse::<Scope>().ok())
+        .collect()
+}
