@@ -1,0 +1,329 @@
+//! A ward: one plugin in the root supervisor's care, running or not.
+
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+
+use actix::Arbiter;
+use futures_util::FutureExt;
+use messages::{
+    fault::Fault,
+    line::{Card, Directory, Gate},
+    plugin::{PluginState, Status},
+    supervisor::{PluginDetail, Setting},
+};
+use serde_json::Value;
+use tokio::{
+    sync::{Mutex, oneshot},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    baseline::Entry,
+    configuration::{Override, amend, shown},
+    lease::Lease,
+    registry::Registration,
+    root::Keep,
+    watcher::watch,
+};
+
+/// How often a stopping plugin is asked whether calls are still at work in it.
+const DRAIN_STEP: Duration = Duration::from_millis(5);
+
+/// A plugin that can be started, with its entry.
+#[derive(Clone)]
+pub(crate) struct Startable {
+    pub(crate) registration: Registration,
+    pub(crate) entry: Entry,
+}
+
+/// One plugin in the root supervisor's care.
+pub(crate) struct Ward {
+    gate: Arc<Gate>,
+    directory: Directory,
+    baseline: String,
+    /// Or why it can never be started with this baseline.
+    startable: Result<Startable, String>,
+    desk: Mutex<Desk>,
+}
+
+/// What only one operation at a time may touch.
+struct Desk {
+    kept: Override,
+    tenure: Option<Tenure>,
+}
+
+/// A plugin's time between a start and a stop, in the gateway's hands.
+struct Tenure {
+    lease: Arc<Lease>,
+    arbiter: Arbiter,
+    watcher: JoinHandle<()>,
+}
+
+impl Ward {
+    pub(crate) fn new(
+        name: &str,
+        directory: &Directory,
+        baseline: &str,
+        startable: Result<Startable, String>,
+        kept: Override,
+    ) -> Self {
+        let gate = Gate::new(name, Status::Stopped, card(&startable), directory.changes());
+        let ward = Self {
+            gate: Arc::new(gate),
+            directory: directory.clone(),
+            baseline: baseline.to_owned(),
+            startable,
+            desk: Mutex::new(Desk {
+                kept: Override::default(),
+                tenure: None,
+            }),
+        };
+        ward.settle(&kept);
+        Self {
+            desk: Mutex::new(Desk { kept, tenure: None }),
+            ..ward
+        }
+    }
+
+    pub(crate) fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.gate.name()
+    }
+
+    pub(crate) fn autostarts(&self) -> bool {
+        self.startable.is_ok() && self.gate.state().autostart
+    }
+
+    /// Sets what follows from the configuration while the plugin does not run.
+    fn settle(&self, kept: &Override) {
+        let baseline = self.startable.as_ref().map(|s| s.entry.autostart);
+        let autostart = kept.autostart.unwrap_or(baseline.unwrap_or(false));
+        let reason = match &self.startable {
+            Err(reason) => Some(reason.clone()),
+            Ok(_) => self.settings(kept).err().map(|fault| fault.message),
+        };
+        if let Some(reason) = &reason {
+            log::error!(target: self.name(), "disabled: {reason}");
+        }
+        let disabled = reason.is_some() || !autostart;
+        self.gate.edit_card(|card| {
+            card.autostart = autostart;
+            card.reason = reason;
+        });
+        self.gate.set_status(if disabled {
+            Status::Disabled
+        } else {
+            Status::Stopped
+        });
+    }
+
+    fn startable(&self) -> Result<&Startable, Fault> {
+        self.startable.as_ref().map_err(|reason| {
+            Fault::conflict(format!("{} cannot be started: {reason}", self.name()))
+        })
+    }
+
+    fn effective(&self, kept: &Override) -> BTreeMap<String, Setting> {
+        let startable = self.startable.as_ref().ok();
+        let merge = |s: &Startable| {
+            let known = &s.registration.settings;
+            known.merge(&s.entry.settings, &kept.settings)
+        };
+        startable.map(merge).unwrap_or_default()
+    }
+
+    fn settings(&self, kept: &Override) -> Result<Value, Fault> {
+        let known = &self.startable()?.registration.settings;
+        known.checked(&self.effective(kept))
+    }
+
+    pub(crate) async fn inspect(&self) -> PluginDetail {
+        let desk = self.desk.lock().await;
+        PluginDetail {
+            state: self.gate.state(),
+            baseline: self.baseline.clone(),
+            settings: shown(self.effective(&desk.kept)),
+        }
+    }
+
+    /// Starts the plugin where it does not run, and waits until it does or cannot.
+    pub(crate) async fn start(&self) -> Result<PluginState, Fault> {
+        let startable = self.startable()?;
+        self.begin(startable).await?;
+        let patience = startable.registration.policy.start_within;
+        drop(timeout(patience, self.started()).await);
+        let state = self.gate.state();
+        let reason = || state.reason.clone().unwrap_or_default();
+        match state.state {
+            Status::Running => Ok(state),
+            Status::Failed => Err(Fault::failed(format!(
+                "{} failed: {}",
+                self.name(),
+                reason()
+            ))),
+            _ => Err(Fault::restarting(format!(
+                "{} is not yet running: {}",
+                self.name(),
+                reason()
+            ))),
+        }
+    }
+
+    async fn begin(&self, startable: &Startable) -> Result<(), Fault> {
+        let mut desk = self.desk.lock().await;
+        let underway = [Status::Starting, Status::Running, Status::Restarting];
+        if desk.tenure.is_some() && underway.contains(&self.gate.status()) {
+            return Ok(());
+        }
+        let settings = self.settings(&desk.kept)?;
+        let arbiter = Arbiter::try_new().map_err(|error| {
+            Fault::internal(format!(
+                "the system gives no thread to {}: {error}",
+                self.name()
+            ))
+        })?;
+        if let Some(failed) = desk.tenure.take() {
+            failed.watcher.abort();
+            failed.lease.end();
+        }
+        self.gate.edit_card(|card| card.reason = None);
+        self.gate.set_status(Status::Starting);
+        let lease = Lease::new(self.gate.clone());
+        let Registration { policy, start, .. } = &startable.registration;
+        let thread = arbiter.handle();
+        start(
+            lease.clone(),
+            self.directory.clone(),
+            settings.into(),
+            &thread,
+        );
+        let watcher = actix::spawn(watch(self.gate.clone(), thread, policy.hang_after));
+        desk.tenure = Some(Tenure {
+            lease,
+            arbiter,
+            watcher,
+        });
+        Ok(())
+    }
+
+    async fn started(&self) {
+        let mut changes = self.directory.watch();
+        while matches!(self.gate.status(), Status::Starting | Status::Restarting) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Lets the calls at work finish for at most `limit`, then stops the plugin. Its thread is
+    /// abandoned when it has not ended within `limit` again.
+    pub(crate) async fn stop(&self, limit: Duration) -> PluginState {
+        let mut desk = self.desk.lock().await;
+        if let Some(tenure) = desk.tenure.take() {
+            tenure.lease.close();
+            let was = self.gate.status();
+            self.gate.set_status(Status::Stopping);
+            if was == Status::Running {
+                drop(timeout(limit, self.drained()).await);
+            }
+            self.finish(tenure, limit).await;
+            self.gate.set_hanging(false);
+            self.gate.edit_card(|card| card.reason = None);
+            self.gate.set_status(Status::Stopped);
+            log::info!(target: self.name(), "stopped");
+        }
+        self.gate.state()
+    }
+
+    async fn drained(&self) {
+        loop {
+            let state = self.gate.state();
+            if state.hanging || state.calls.in_flight == 0 {
+                return;
+            }
+            sleep(DRAIN_STEP).await;
+        }
+    }
+
+    async fn finish(&self, tenure: Tenure, limit: Duration) {
+        tenure.lease.stop().cancel();
+        let ended = match ended(tenure.arbiter) {
+            Ok(ended) => timeout(limit, ended).await.is_ok(),
+            Err(_) => false,
+        };
+        if !ended {
+            log::error!(target: self.name(), "did not stop within {limit:.1?}: thread abandoned");
+        }
+        tenure.lease.end();
+        tenure.watcher.abort();
+    }
+
+    /// How long this plugin may take to stop.
+    pub(crate) fn stop_within(&self) -> Duration {
+        let policy = |s: &Startable| s.registration.policy.stop_within;
+        self.startable.as_ref().map(policy).unwrap_or_default()
+    }
+
+    /// Takes an operator's changes, keeps them, and restarts the plugin if it was running.
+    pub(crate) async fn configure(
+        &self,
+        settings: BTreeMap<String, Value>,
+        autostart: Option<bool>,
+        keep: &Keep,
+    ) -> Result<PluginDetail, Fault> {
+        self.startable()?;
+        let mut desk = self.desk.lock().await;
+        let amended = amend(&desk.kept, settings, autostart)?;
+        self.settings(&amended)?;
+        keep(self.name().to_owned(), amended.clone()).await?;
+        log::info!(target: self.name(), "configured by an operator");
+        desk.kept = amended;
+        let running = desk.tenure.is_some() && self.gate.status() != Status::Failed;
+        if running {
+            let autostart = desk.kept.autostart;
+            self.gate
+                .edit_card(|card| card.autostart = autostart.unwrap_or(card.autostart));
+        } else {
+            self.settle(&desk.kept);
+        }
+        drop(desk);
+        if running {
+            self.stop(self.stop_within()).await;
+            self.start().await?;
+        }
+        Ok(self.inspect().await)
+    }
+}
+
+fn card(startable: &Result<Startable, String>) -> Card {
+    let kind = "builtin".to_owned();
+    startable.as_ref().map_or_else(
+        |_| Card::default(),
+        |Startable {
+             registration,
+             entry,
+         }| Card {
+            kind,
+            needs: entry.needs.clone(),
+            capabilities: registration.capabilities.clone(),
+            ..Card::default()
+        },
+    )
+}
+
+/// Fires when the arbiter's thread has ended. Joining blocks, so a thread does it that may linger
+/// for as long as the one it waits for.
+fn ended(arbiter: Arbiter) -> io::Result<impl Future<Output = ()>> {
+    let (tell, told) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("supervisor-join".to_owned())
+        .spawn(move || {
+            // How the thread ended is already in the log.
+            drop(arbiter.join());
+            let _gone = tell.send(());
+        })?;
+    Ok(told.map(drop))
+}
