@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_keys() {
-        let short = key_from(&DIGITS[1..]);
+        let short = key_from(DIGITS.trim_start_matches('0'));
         let foreign = key_from("0123456789ABCDEFGHIJabcdefgh-_");
         let broad = key_from("ä123456789ABCDEFGHIJabcdefghi");
         for text in ["", "bkg_", "sk-1234", "ääääää", &short, &foreign, &broad] {
