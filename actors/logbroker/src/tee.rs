@@ -1,0 +1,200 @@
+//! The back end of the `log` crate: each record goes to the terminal and to the broker.
+
+use std::{cell::Cell, collections::BTreeMap, io::Write};
+
+use env_logger::{Builder, Target, WriteStyle, fmt::Formatter};
+use jiff::Timestamp;
+use log::{
+    LevelFilter, Log, Metadata, Record, SetLoggerError,
+    kv::{self, Key, Value, VisitSource},
+};
+use messages::log_record::{LogRecord, Stream};
+
+use crate::{escape::escape, intake::Intake, tag::Tagger};
+
+/// Targets that say more than anyone wants to hear, unless the filter names them.
+/// `actix_http` logs every malformed request as an error.
+const QUIET: [(&str, LevelFilter); 10] = [
+    ("actix_http", LevelFilter::Off),
+    ("actix_server", LevelFilter::Warn),
+    ("actix_web", LevelFilter::Warn),
+    ("h2", LevelFilter::Warn),
+    ("hyper", LevelFilter::Warn),
+    ("hyper_util", LevelFilter::Warn),
+    ("mio", LevelFilter::Warn),
+    ("reqwest", LevelFilter::Warn),
+    ("rustls", LevelFilter::Warn),
+    ("tokenizers", LevelFilter::Warn),
+];
+
+/// How the terminal is written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Terminal {
+    /// Standard error, in colour where it is a terminal.
+    #[default]
+    Auto,
+    /// Standard error without colour.
+    Plain,
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The filter is not understood.
+    #[error("`{0}` is no log filter; write such as `info` or `warn,brainml=debug`")]
+    Filter(String),
+    /// A logger is installed already.
+    #[error(transparent)]
+    Installed(#[from] SetLoggerError),
+}
+
+/// Installs the back end. `filter` has the form of `RUST_LOG` and holds for the terminal and the
+/// broker alike; `plugins` are the targets that are taken for plugins.
+///
+/// # Errors
+/// See [`InstallError`].
+pub fn install(
+    filter: &str,
+    terminal: Terminal,
+    plugins: &[&str],
+    intake: Intake,
+) -> Result<(), InstallError> {
+    check_filter(filter)?;
+    let style = match terminal {
+        Terminal::Auto => WriteStyle::Auto,
+        Terminal::Plain => WriteStyle::Never,
+    };
+    let tee = Tee::new(filter, style, Target::Stderr, plugins, intake);
+    let most = tee.terminal.filter();
+    log::set_boxed_logger(Box::new(tee))?;
+    log::set_max_level(most);
+    Ok(())
+}
+
+fn check_filter(filter: &str) -> Result<(), InstallError> {
+    let directives = filter.split('/').next().unwrap_or_default();
+    let bad = directives.split(',').map(str::trim).find(|directive| {
+        let level = directive.split_once('=').map(|(_, level)| level.trim());
+        level.is_some_and(|level| level.parse::<LevelFilter>().is_err())
+    });
+    bad.map_or(Ok(()), |bad| Err(InstallError::Filter(bad.to_owned())))
+}
+
+thread_local! {
+    /// Whether this thread is about to speak to the broker, or is the broker's own.
+    static BUSY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says that what this thread logs goes to the terminal alone.
+pub(crate) fn keep_off_the_broker() {
+    BUSY.set(true);
+}
+
+struct Tee {
+    terminal: env_logger::Logger,
+    tagger: Tagger,
+    intake: Intake,
+}
+
+impl Tee {
+    fn new(
+        filter: &str,
+        style: WriteStyle,
+        target: Target,
+        plugins: &[&str],
+        intake: Intake,
+    ) -> Self {
+        let tagger = Tagger::new(plugins);
+        let mut builder = Builder::new();
+        for (target, level) in QUIET {
+            builder.filter_module(target, level);
+        }
+        let on_terminal = tagger.clone();
+        builder
+            .parse_filters(filter)
+            .write_style(style)
+            .target(target)
+            .format(move |out, record| print(out, record, &on_terminal.tag(record)));
+        Self {
+            terminal: builder.build(),
+            tagger,
+            intake,
+        }
+    }
+
+    fn record(&self, record: &Record<'_>) -> LogRecord {
+        LogRecord {
+            // The intake numbers it.
+            seq: 0,
+            ts: Timestamp::now(),
+            plugin: self.tagger.tag(record),
+            level: record.level().into(),
+            stream: Stream::Log,
+            message: escape(&record.args().to_string()),
+            fields: fields(record),
+        }
+    }
+}
+
+impl Log for Tee {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.terminal.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.terminal.matches(record) {
+            return;
+        }
+        self.terminal.log(record);
+        // What is logged while a record is on its way to the broker would follow it for ever.
+        if !BUSY.get() {
+            let record = self.record(record);
+            BUSY.set(true);
+            self.intake.offer(record);
+            BUSY.set(false);
+        }
+    }
+
+    fn flush(&self) {
+        self.terminal.flush();
+    }
+}
+
+fn print(out: &mut Formatter, record: &Record<'_>, tag: &str) -> std::io::Result<()> {
+    let level = record.level();
+    let style = out.default_level_style(level);
+    let time = out.timestamp_millis();
+    let message = escape(&record.args().to_string());
+    write!(
+        out,
+        "{time} {style}{level:<5}{style:#} {} {message}",
+        escape(tag)
+    )?;
+    for (name, value) in fields(record) {
+        if name != "target" {
+            write!(out, " {name}={value}")?;
+        }
+    }
+    writeln!(out)
+}
+
+/// The pairs that were logged with a record, and its target.
+fn fields(record: &Record<'_>) -> BTreeMap<String, String> {
+    let target = ("target".to_owned(), escape(record.target()));
+    let mut fields = Fields(BTreeMap::from([target]));
+    // Collecting into a map cannot fail.
+    drop(record.key_values().visit(&mut fields));
+    fields.0
+}
+
+struct Fields(BTreeMap<String, String>);
+
+impl<'kvs> VisitSource<'kvs> for Fields {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        if key.as_str() != "plugin" {
+            let value = escape(&value.to_string());
+            self.0.insert(escape(key.as_str()), value);
+        }
+        Ok(())
+    }
+}
