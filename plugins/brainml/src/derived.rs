@@ -245,3 +245,6 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> DerivedError {
     let path = path.to_owned();
     move |error| DerivedError::Io { path, error }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ mod derived;
 mod embedder;
 mod embeddings;
 mod filter;
+#[cfg(test)]
+mod fixture;
 mod fusion;
 mod guide;
 mod index;
@@ -24,6 +26,8 @@ mod keeper;
 mod leg;
 mod library;
 mod limits;
+#[cfg(test)]
+mod quality;
 mod query;
 mod rows;
 mod schema;

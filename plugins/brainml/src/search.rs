@@ -267,3 +267,6 @@ impl<'a> Search<'a> {
 fn single(number: f64) -> f32 {
     number as f32
 }
+
+#[cfg(test)]
+mod tests;

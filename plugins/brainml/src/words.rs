@@ -197,3 +197,6 @@ fn share(term: &WeightedTerm, posting: &Posting, totals: &Totals, catalog: &Cata
     let length = 1.0 - B + B * f64::from(chunk.terms) / totals.mean_terms();
     term.idf * f64::from(term.repeats) * count * (K1 + 1.0) / (count + K1 * length)
 }
+
+#[cfg(test)]
+mod tests;
