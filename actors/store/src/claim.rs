@@ -1,12 +1,12 @@
 //! The claim on a data directory: one process at a time.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    fs::{File, TryLockError},
     io::{Read, Seek, Write},
     path::Path,
 };
 
-use crate::OpenError;
+use crate::{OpenError, private};
 
 /// Holds `bkg.lock` of a data directory. The system releases it when the process ends, however it
 /// ends, so the file itself stays.
@@ -18,15 +18,9 @@ pub(crate) struct Claim {
 impl Claim {
     /// Claims `directory`, which is made (for its owner alone) if it is not there.
     pub(crate) fn take(directory: &Path) -> Result<Self, OpenError> {
-        make_private(directory).map_err(|why| OpenError::unusable(directory, why))?;
+        private::make_directory(directory).map_err(|why| OpenError::unusable(directory, why))?;
         let path = directory.join("bkg.lock");
-        let mut lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|why| OpenError::unusable(&path, why))?;
+        let mut lock = private::open_file(&path).map_err(|why| OpenError::unusable(&path, why))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -37,17 +31,12 @@ impl Claim {
             }
             Err(TryLockError::Error(why)) => return Err(OpenError::unusable(&path, why)),
         }
-        write_holder(&mut lock).map_err(|why| OpenError::unusable(&path, why))?;
+        // Only a help to whoever is refused: a full disk must not keep the gateway from starting.
+        if let Err(why) = write_holder(&mut lock) {
+            log::debug!("{} does not name its process: {why}", path.display());
+        }
         Ok(Self { _lock: lock })
     }
-}
-
-fn make_private(directory: &Path) -> std::io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)
 }
 
 fn write_holder(lock: &mut File) -> std::io::Result<()> {

@@ -1,6 +1,6 @@
 //! What can go wrong while opening the database and while using it.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use messages::fault::Fault;
@@ -146,6 +146,8 @@ pub(crate) fn is_damage(message: &str) -> bool {
         .any(|text| message.contains(text))
 }
 
+const BUSY_RETRY: Duration = Duration::from_secs(1);
+
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         let text = error.to_string();
@@ -153,7 +155,7 @@ impl From<StoreError> for Fault {
             StoreError::Refused(fault) => fault,
             StoreError::Full => Self::storage_full(text),
             StoreError::Crashed(_) => Self::crashed(text),
-            StoreError::Busy(_) => Self::overloaded(text),
+            StoreError::Busy(_) => Self::overloaded(text).with_retry_after(BUSY_RETRY),
             StoreError::Damaged(_) => Self::internal(text).with_code("database_damaged"),
             StoreError::Database(_) => Self::internal(text),
         }

@@ -11,6 +11,7 @@ mod migrate;
 mod open;
 pub mod operator;
 mod pool;
+mod private;
 mod schema;
 mod store;
 

@@ -1,7 +1,7 @@
 //! Migrations: all pending ones together, or none.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +14,7 @@ use diesel::{
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use crate::{OpenError, examine::text};
+use crate::{OpenError, examine::text, private};
 
 /// The migrations of the store and of every plugin.
 pub(crate) const EMBEDDED: EmbeddedMigrations = embed_migrations!("../../migrations");
@@ -103,11 +103,12 @@ fn write_copy(conn: &mut SqliteConnection, copy: &Path) -> Result<(), AnyError> 
     if unfinished.exists() {
         fs::remove_file(&unfinished)?;
     }
+    let file = private::open_file(&unfinished)?;
     sql_query("VACUUM INTO ?")
         .bind::<Text, _>(text(&unfinished)?)
         .execute(conn)?;
     // SQLite does not wait for the disk here.
-    File::open(&unfinished)?.sync_all()?;
+    file.sync_all()?;
     fs::rename(&unfinished, copy)?;
     Ok(())
 }

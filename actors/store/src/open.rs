@@ -16,7 +16,7 @@ use crate::{
     claim::Claim,
     examine::{Files, text},
     migrate::{EMBEDDED, Plan},
-    pool,
+    pool, private,
 };
 
 impl Store {
@@ -57,6 +57,7 @@ fn create(files: &Files, migrations: &impl MigrationSource<Sqlite>) -> Result<()
     let new = Files::of(files.database.with_extension("db.new"));
     let unusable = |why: std::io::Error| OpenError::unusable(&new.database, why);
     new.remove().map_err(unusable)?;
+    private::open_file(&new.database).map_err(unusable)?;
     let plan = Plan::make(&files.database, &[], migrations)?;
     let outcome = connect(&new).and_then(|mut conn| plan.run(&mut conn));
     if outcome.is_err() {

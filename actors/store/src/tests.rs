@@ -10,11 +10,11 @@ use std::{
 };
 
 use diesel::{prelude::*, sql_query, sql_types::BigInt, sqlite::SqliteConnection};
-use diesel_migrations::FileBasedMigrations;
+use diesel_migrations::{FileBasedMigrations, MigrationHarness};
 use messages::fault::{Fault, FaultKind};
 use tempfile::TempDir;
 
-use crate::{OpenError, Store, StoreError, operator};
+use crate::{OpenError, Store, StoreError, migrate::EMBEDDED, operator};
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()

@@ -166,3 +166,35 @@ fn the_database_is_copied_before_it_is_migrated() {
     fs::copy(copy, restored.path().join("bkg.db")).unwrap();
     assert_eq!(notes(&noted(restored.path())), 1);
 }
+
+#[cfg(unix)]
+#[test]
+fn only_the_owner_can_read_what_is_made() {
+    use std::os::unix::fs::PermissionsExt;
+    let parent = folder();
+    let data = parent.path().join("data");
+    close(noted(&data));
+    let later = ("2026-01-02-000000_later", "SELECT 1;");
+    let (_directory, source) = migrations(&[NOTES, later]);
+    let store = Store::open_with(&data, &source).unwrap();
+    store.write_blocking(add_note).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&data), 0o700);
+    let files = contents(&data);
+    assert_eq!(files.len(), 4, "{:?}", files.keys());
+    for path in files.keys() {
+        assert_eq!(mode(path), 0o600, "{}", path.display());
+    }
+}
+
+#[test]
+fn every_migration_can_be_undone_and_done_again() {
+    let data = folder();
+    let store = Store::open(data.path()).unwrap();
+    let undone = store.write_blocking(|conn| {
+        conn.revert_all_migrations(EMBEDDED).unwrap();
+        conn.run_pending_migrations(EMBEDDED).unwrap();
+        operator::load_all(conn)
+    });
+    assert_eq!(undone.unwrap(), []);
+}

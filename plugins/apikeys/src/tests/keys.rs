@@ -186,3 +186,15 @@ async fn a_use_is_noted_once_a_minute() {
     }
     assert_eq!(noted, [0, 0, 60, 60, 180]);
 }
+
+#[tokio::test]
+async fn noting_a_use_does_not_bring_back_what_was_withdrawn() {
+    let mut house = House::new();
+    let made = house.key(key(&[Scope::LLM_CHAT])).await;
+    let digest = secret::digest(&made.key);
+    house.ask(RevokeKey { id: made.about.id }).await.unwrap();
+    house
+        .credentials
+        .amend(&digest, |grant| grant.expires_at = None);
+    assert!(!house.is_published(&made.key));
+}
