@@ -12,19 +12,19 @@ use messages::{
     host::Host,
     plugin::{Answer, Exports, Plugin, Serve},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use store::Store;
 
 use crate::{chunker::ChunkSizes, guide::GuideDocument, ingest, keeper, library::Library, query};
 
 /// The plugin's settings.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Settings {
+pub struct Settings {
     /// Words in the longest chunk.
-    chunk_words: usize,
+    pub chunk_words: usize,
     /// Words that a chunk shares with the one before.
-    chunk_overlap: usize,
+    pub chunk_overlap: usize,
 }
 
 impl Default for Settings {

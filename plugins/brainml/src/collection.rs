@@ -17,7 +17,7 @@ use crate::{
     analyzer::Analyzer,
     changes::{self, Changed, Since},
     derived,
-    index::Index,
+    index::{Index, Model},
     rows::CollectionRow,
 };
 
@@ -82,6 +82,13 @@ impl Collection {
     pub(crate) fn is_behind(&self, index: &Index, vectors: bool) -> bool {
         let behind = index.revision < self.written.load(SeqCst) || self.index.is_poisoned();
         behind || !*self.ready.borrow() || (vectors && !index.lacking.is_empty())
+    }
+
+    /// Whether chunks lack vectors of this model.
+    pub(crate) fn lacks(&self, model: &Model) -> bool {
+        let index = self.index();
+        let other = index.model.as_ref() != Some(model) && index.catalog.live_chunks() > 0;
+        other || !index.lacking.is_empty()
     }
 
     /// Waits until the index has caught up once since it was opened.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use messages::fault::Fault;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::{collection::Collection, guide::GuideDocument, library::Library, rows};
 
@@ -32,8 +32,10 @@ pub(crate) async fn keep(library: Arc<Library>, guide: Vec<GuideDocument>) {
                     log::info!("some chunks are searched by their words alone for now: {fault}");
                 }
                 failures += 1;
-                // Woken or not, the next attempt is due.
-                let _ = timeout(wait_after(failures), library.wake.notified()).await;
+                sleep(FIRST_WAIT).await;
+                // Woken or not, the next attempt is then due.
+                let rest = wait_after(failures).saturating_sub(FIRST_WAIT);
+                let _ = timeout(rest, library.wake.notified()).await;
             }
         }
     }

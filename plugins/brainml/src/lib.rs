@@ -35,10 +35,12 @@ mod search;
 mod segments;
 mod source;
 mod stop_words;
+#[cfg(test)]
+mod tests;
 mod top;
 mod upsert;
 mod vectors;
 mod words;
 
-pub use actor::Brainml;
+pub use actor::{Brainml, Settings};
 pub use guide::GuideDocument;

@@ -171,6 +171,7 @@ impl Library {
         let read = move |conn: &mut _| Ok((rows::sizes(conn, id)?, rows::collection(conn, id)?));
         let (sizes, row) = self.store.read(read).await?;
         let row = row.ok_or_else(|| unknown(&collection.name))?;
+        collection.note_written(row.revision);
         let index = collection.index();
         let vectors = index.vectors.as_ref().map_or(0, |vectors| vectors.len());
         Ok(Stats {

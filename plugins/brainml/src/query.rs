@@ -134,7 +134,7 @@ impl Library {
             Ok(Ok((model, vectors))) => {
                 if collections
                     .iter()
-                    .any(|collection| !collection.index().lacking.is_empty())
+                    .any(|collection| collection.lacks(&model))
                 {
                     // The embedder answers, so what lacks vectors need not wait any longer.
                     self.wake.notify_one();

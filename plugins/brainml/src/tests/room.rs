@@ -1,0 +1,222 @@
+//! A life of the plugin beside an embedder of the test's own.
+
+use std::{
+    collections::hash_map::DefaultHasher,
+    hash::{Hash, Hasher},
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use actix::{Actor, Context, Handler};
+use messages::{
+    brainml::{Document, IndexDocuments, Indexed, Query, ReadStats, Results, Stats},
+    call::{Call, Capability, Cx, Origin},
+    fault::Fault,
+    host::Host,
+    line::{Card, Directory, Gate, Line},
+    llmserver::{Embed, EmbedInput, Embeddings},
+    plugin::{Answer, Plugin, Serve, Status},
+};
+use serde_json::json;
+use store::Store;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Brainml, GuideDocument};
+
+/// Makes a vector out of the words of a text, as long as it has a model.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Embedder {
+    pub(super) model: Arc<Mutex<Option<String>>>,
+    texts: Arc<Mutex<Vec<String>>>,
+}
+
+impl Actor for Embedder {
+    type Context = Context<Self>;
+}
+
+impl Handler<Call<Embed>> for Embedder {
+    type Result = Result<Embeddings, Fault>;
+
+    fn handle(&mut self, call: Call<Embed>, _: &mut Context<Self>) -> Self::Result {
+        let model = self.model.lock().unwrap().clone();
+        let model = model.ok_or_else(|| Fault::stopped("no model here"))?;
+        let texts = call.body.inputs.into_iter().map(|input| match input {
+            EmbedInput::Text(text) => text,
+            EmbedInput::Tokens(_) => panic!("brainml sends texts"),
+        });
+        let texts: Vec<String> = texts.collect();
+        let vectors = texts.iter().map(|text| vector(text)).collect();
+        self.texts.lock().unwrap().extend(texts);
+        Ok(Embeddings {
+            model_hash: format!("hash of {model}"),
+            model,
+            vectors,
+            prompt_tokens: 0,
+        })
+    }
+}
+
+fn vector(text: &str) -> Vec<f32> {
+    let mut vector = vec![0.01; 64];
+    for word in text.split_whitespace() {
+        let mut hasher = DefaultHasher::new();
+        word.hash(&mut hasher);
+        vector[usize::try_from(hasher.finish() % 64).unwrap()] += 1.0;
+    }
+    vector
+}
+
+/// One life of the plugin over a store that outlives it.
+pub(super) struct Room {
+    pub(super) plugin: Brainml,
+    pub(super) embedder: Embedder,
+    life: CancellationToken,
+}
+
+impl Room {
+    /// Starts a life; `model` is the embedder's.
+    pub(super) fn start(store: &Store, model: Option<&str>) -> Self {
+        Self::with_guide(store, model, Vec::new())
+    }
+
+    pub(super) fn with_guide(
+        store: &Store,
+        model: Option<&str>,
+        guide: Vec<GuideDocument>,
+    ) -> Self {
+        let directory = Directory::default();
+        let gate = |name: &str| {
+            Arc::new(Gate::new(
+                name,
+                Status::Running,
+                Card::default(),
+                directory.changes(),
+            ))
+        };
+        let embedder = Embedder::default();
+        embedder.load(model);
+        let to = embedder.clone().start().recipient();
+        directory.publish::<Embed>(Line::new(to, 64, gate("llmserver")));
+        let life = CancellationToken::new();
+        let host = Host::new(
+            Arc::new(json!({})),
+            directory.clone(),
+            gate("brainml"),
+            life.clone(),
+        );
+        let indexes = store.directory().join("indexes");
+        let plugin = Brainml::new(&host, store.clone(), indexes, guide).unwrap();
+        Self {
+            plugin,
+            embedder,
+            life,
+        }
+    }
+
+    /// Ends the life as an operator does.
+    pub(super) fn stop(mut self) {
+        self.plugin.stopping();
+        self.life.cancel();
+    }
+
+    /// Ends the life as a panic or a power cut does: nothing is saved.
+    pub(super) fn crash(self) {
+        self.life.cancel();
+    }
+
+    pub(super) async fn call<C: Capability>(&mut self, body: C) -> Result<C::Reply, Fault>
+    where
+        Brainml: Serve<C>,
+    {
+        let cx = Cx::new(
+            Origin::internal("test"),
+            Instant::now() + Duration::from_secs(60),
+            None,
+        );
+        match self.plugin.serve(Call { body, cx }) {
+            Answer::Now(answer) => answer,
+            Answer::Later(answer) => answer.await,
+        }
+    }
+
+    pub(super) async fn index(&mut self, documents: Vec<Document>) -> Indexed {
+        let collection = "c".to_owned();
+        self.call(IndexDocuments {
+            collection,
+            documents,
+        })
+        .await
+        .unwrap()
+    }
+
+    pub(super) async fn query(&mut self, query: &str) -> Results {
+        let query = Query {
+            collections: vec!["c".into()],
+            ..asking(query)
+        };
+        self.call(query).await.unwrap()
+    }
+
+    /// The ids that a query finds, best first.
+    pub(super) async fn ids(&mut self, query: &str) -> Vec<String> {
+        let results = self.query(query).await.results;
+        results.into_iter().map(|hit| hit.document_id).collect()
+    }
+
+    pub(super) async fn stats(&mut self) -> Stats {
+        self.call(ReadStats {
+            collection: "c".into(),
+        })
+        .await
+        .unwrap()
+    }
+
+    /// Waits for background work, which a query may have to wake.
+    pub(super) async fn until(&mut self, holds: impl Fn(&Stats) -> bool) -> Stats {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            self.query("anything").await;
+            let stats = self.stats().await;
+            if holds(&stats) {
+                return stats;
+            }
+            assert!(Instant::now() < deadline, "{stats:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Embedder {
+    /// Loads a model, or none.
+    pub(super) fn load(&self, model: Option<&str>) {
+        *self.model.lock().unwrap() = model.map(str::to_owned);
+    }
+
+    /// What it has embedded.
+    pub(super) fn texts(&self) -> Vec<String> {
+        self.texts.lock().unwrap().clone()
+    }
+}
+
+/// A query for ten chunks of all collections.
+pub(super) fn asking(query: &str) -> Query {
+    Query {
+        query: query.to_owned(),
+        top_k: 10,
+        ..Query::default()
+    }
+}
+
+pub(super) fn document(id: &str, text: &str) -> Document {
+    Document {
+        id: id.into(),
+        text: text.into(),
+        ..Document::default()
+    }
+}
+
+pub(super) fn open(data: &Path) -> Store {
+    Store::open(data).unwrap()
+}
