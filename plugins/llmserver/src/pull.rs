@@ -96,7 +96,7 @@ async fn run(
         drop(turn);
         (progress.into_outlet(), fetched)
     };
-    // A panic has dropped the outlet, and with it the stream.
+    // A panic has dropped the outlet, which tells the reader.
     let Ok((outlet, fetched)) = host.run(work).await else {
         return;
     };
@@ -104,10 +104,10 @@ async fn run(
         Ok(()) => finish(catalogue, package, &outlet).await,
         Err(fault) => Err(fault.into()),
     };
-    if let Err(fault) = done {
+    if let Err(fault) = &done {
         log::warn!("{}: {fault}", package.name);
-        outlet.fail(fault);
     }
+    outlet.end(done);
 }
 
 async fn finish(

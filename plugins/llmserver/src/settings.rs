@@ -1,9 +1,9 @@
 //! The plugin's settings, as `plugins.json` and the operator give them.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Everything that can be set. Each field has a default, so `{}` is a whole configuration.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// The model that answers a chat whose request names none.
@@ -24,7 +24,7 @@ pub struct Settings {
 }
 
 /// How `bkg-extract` chooses what to quote.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExtractSettings {
     /// A passage is near enough when its cosine with the question is at least this.
@@ -40,7 +40,7 @@ pub struct ExtractSettings {
 }
 
 /// One OpenAI-compatible server.
-#[derive(Clone, PartialEq, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamSettings {
     /// What it is called in `owned_by`, in errors and in the log.

@@ -158,10 +158,10 @@ impl Affine {
     fn load(weights: &mut Weights, name: &str, from: usize, to: usize) -> Result<Self, ModelFault> {
         let weight: Tensor<2> = weights.tensor(&format!("{name}.weight"), [to, from])?;
         let bias = weights.tensor(&format!("{name}.bias"), [to])?;
-        Ok(Self {
-            weight: weight.transpose(),
-            bias,
-        })
+        // Through data, so that the transposed matrix is laid out in rows once and not at each use.
+        let device = weight.device();
+        let weight = Tensor::from_data(weight.transpose().into_data(), &device);
+        Ok(Self { weight, bias })
     }
 
     fn apply(&self, input: Tensor<2>) -> Tensor<2> {

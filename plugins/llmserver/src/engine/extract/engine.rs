@@ -99,8 +99,8 @@ impl Extract {
         let (outlet, deltas) = cx.stream(UNREAD);
         let usage = tells_usage.then_some(usage);
         self.host.spawn(async move {
-            // An error only says that nobody reads any more.
-            drop(story.tell(&answer, usage, &outlet).await);
+            let told = story.tell(&answer, usage, &outlet).await;
+            outlet.end(told);
         });
         Ok(Completion::Chunks(deltas))
     }

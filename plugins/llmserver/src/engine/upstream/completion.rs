@@ -76,9 +76,8 @@ impl Upstream {
     /// Moves chunks until the stream ends or nobody reads it.
     async fn pump(&self, response: Response, outlet: Outlet<Value>) {
         let moved = self.while_wanted(outlet.cx(), self.relay(response, &outlet));
-        if let Err(fault) = moved.await.and_then(|relayed| relayed) {
-            outlet.fail(fault);
-        }
+        let ended = moved.await.and_then(|relayed| relayed);
+        outlet.end(ended);
     }
 
     async fn relay(&self, mut response: Response, outlet: &Outlet<Value>) -> Result<(), Fault> {
