@@ -53,3 +53,69 @@ impl StreamHandler<Arrivals> for LogBroker {
         self.ring.write(arrivals);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use actix::System;
+    use futures_util::StreamExt;
+
+    use super::*;
+    use crate::{
+        cursor::{Filter, Frame},
+        fixture::record,
+    };
+
+    const PUBLISHED: u64 = 100_000;
+
+    #[test]
+    fn a_slow_reader_gets_or_is_told_of_every_record() {
+        System::new().block_on(async {
+            let limits = Limits::default();
+            let (intake, ring) = LogBroker::ends(limits);
+            let mut cursor = ring.follow(Filter::default(), None);
+            LogBroker::start(intake.clone(), ring.clone()).unwrap();
+            let logging = std::thread::spawn(move || {
+                for n in 1..=PUBLISHED {
+                    intake.offer(record("bkg"));
+                    if n % 50 == 0 {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+            let (mut sent, mut lost, mut next) = (0, 0, 1);
+            while sent + lost < PUBLISHED {
+                let frame = tokio::time::timeout(Duration::from_secs(10), cursor.next()).await;
+                match frame.expect("every record is told of").unwrap() {
+                    Frame::Records(records) => sent += u64::try_from(records.len()).unwrap(),
+                    Frame::Gap { from, to, count } => {
+                        assert_eq!((from, to - from + 1), (next, count));
+                        lost += count;
+                    }
+                }
+                next = sent + lost + 1;
+                assert!(ring.figures().bytes <= limits.bytes);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            logging.join().unwrap();
+            let figures = ring.figures();
+            println!("{sent} sent + {lost} announced = {PUBLISHED}; {figures:?}");
+            assert_eq!(sent + lost, PUBLISHED);
+            assert_eq!(figures.lost, lost);
+            assert_eq!(figures.stored + figures.dropped, PUBLISHED);
+            assert!(figures.bytes <= limits.records * 200);
+        });
+    }
+
+    #[test]
+    fn what_is_logged_before_the_start_waits() {
+        System::new().block_on(async {
+            let (intake, ring) = LogBroker::ends(Limits::default());
+            intake.offer(record("bkg"));
+            LogBroker::start(intake, ring.clone()).unwrap();
+            let frame = ring.follow(Filter::default(), None).next().await.unwrap();
+            assert!(matches!(frame, Frame::Records(records) if records.len() == 1));
+        });
+    }
+}

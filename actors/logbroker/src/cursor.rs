@@ -25,7 +25,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn takes(&self, entry: &Entry) -> bool {
+    pub(crate) fn takes(&self, entry: &Entry) -> bool {
         let plugin = self.plugin.as_ref();
         plugin.is_none_or(|plugin| *plugin == entry.plugin)
             && self.level.is_none_or(|level| entry.level <= level)
@@ -111,7 +111,7 @@ impl Cursor {
     }
 
     /// The next frame, where there is something to tell.
-    fn collect(&mut self) -> Option<Frame> {
+    fn look(&mut self) -> Option<Frame> {
         let head = self.ring.head();
         let (mut records, mut size) = (Vec::new(), 0);
         while self.next <= head && size < FRAME {
@@ -170,7 +170,7 @@ impl Stream for Cursor {
             return Poll::Pending;
         }
         loop {
-            if let Some(frame) = self.collect() {
+            if let Some(frame) = self.look() {
                 self.resting = true;
                 return Poll::Ready(Some(frame));
             }
@@ -181,3 +181,6 @@ impl Stream for Cursor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,3 +80,26 @@ impl Intake {
         lock.unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::record;
+
+    #[test]
+    fn numbers_are_given_in_order_and_spent_when_full() {
+        let intake = Intake::new(2);
+        for _ in 0..5 {
+            intake.offer(record("bkg"));
+        }
+        let first = intake.take_now();
+        let seqs: Vec<u64> = first.records.iter().map(|record| record.seq).collect();
+        assert_eq!((seqs, first.last_seq, first.dropped), (vec![1, 2], 5, 3));
+        intake.offer(record("bkg"));
+        let next = intake.take_now();
+        assert_eq!(
+            (next.records[0].seq, next.last_seq, next.dropped),
+            (6, 6, 3)
+        );
+    }
+}

@@ -31,6 +31,8 @@
 mod broker;
 mod cursor;
 mod escape;
+#[cfg(test)]
+mod fixture;
 mod intake;
 mod ring;
 mod tag;

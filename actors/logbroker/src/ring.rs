@@ -151,6 +151,19 @@ impl Ring {
         Cursor::new(self.clone(), filter, resume)
     }
 
+    /// The last records that pass `filter`, at most `limit`, as JSON, oldest first.
+    pub fn recent(&self, filter: &Filter, limit: usize) -> Vec<ByteString> {
+        let newest_first = (self.oldest()..=self.head()).rev();
+        let entries = newest_first.filter_map(|seq| self.get(seq));
+        let mut records: Vec<ByteString> = entries
+            .filter(|entry| filter.takes(entry))
+            .map(|entry| entry.json)
+            .take(limit)
+            .collect();
+        records.reverse();
+        records
+    }
+
     /// Stores what arrived and wakes the readers once. Only the broker writes.
     pub(crate) fn write(&self, arrivals: Arrivals) {
         let counts = &self.0.counts;

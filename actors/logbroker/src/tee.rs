@@ -198,3 +198,6 @@ impl<'kvs> VisitSource<'kvs> for Fields {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
