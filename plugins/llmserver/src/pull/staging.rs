@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use messages::{call::Capability, llmserver::PullModel};
 use tempfile::TempDir;
 
 use super::{
@@ -14,6 +15,9 @@ use super::{
     progress::Progress,
 };
 use crate::checksum::{self, Checksum};
+
+/// How the names of such directories begin.
+const PREFIX: &str = ".pull-";
 
 /// The directory in which the files are written. Dropping it removes everything.
 #[derive(Debug)]
@@ -29,8 +33,9 @@ impl Staging {
     /// When the disk says no.
     pub(crate) fn new(models: &Path) -> Result<Self, PullFault> {
         fs::create_dir_all(models).map_err(PullFault::disk(models))?;
+        sweep(models);
         let directory = tempfile::Builder::new()
-            .prefix(".pull-")
+            .prefix(PREFIX)
             .tempdir_in(models)
             .map_err(PullFault::disk(models))?;
         Ok(Self {
@@ -170,6 +175,19 @@ impl StagedFile {
             });
         }
         self.target.sync_all().map_err(PullFault::disk(&self.path))
+    }
+}
+
+/// Removes what pulls left that were killed: directories older than a pull can be.
+fn sweep(models: &Path) {
+    for entry in fs::read_dir(models).into_iter().flatten().flatten() {
+        let ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = modified.ok().and_then(|time| time.elapsed().ok());
+        if ours && age.is_some_and(|age| age > PullModel::DEADLINE) {
+            let swept = fs::remove_dir_all(entry.path());
+            log::info!("{} is left over: {swept:?}", entry.path().display());
+        }
     }
 }
 

@@ -157,6 +157,21 @@ async fn a_pull_that_nobody_waits_for_stops_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_killed_pull_left_is_swept_away_and_one_at_work_is_not() {
+    let models = tempfile::tempdir().unwrap();
+    for (name, age) in [(".pull-old", 7_200), (".pull-new", 60)] {
+        fs::create_dir(models.path().join(name)).unwrap();
+        let directory = fs::File::open(models.path().join(name)).unwrap();
+        let time = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+        directory.set_modified(time).unwrap();
+    }
+    let from = source("abc", "bad");
+    let pulled = pull(models.path(), &SMALL, Some(from.path()), cx()).await;
+    assert!(pulled.is_err());
+    assert_eq!(entries(models.path()), [".pull-new"]);
+}
+
+#[tokio::test]
 async fn one_pull_at_a_time_and_known_names_only() {
     let models = tempfile::tempdir().unwrap();
     let catalogue = Arc::new(Catalogue::new(&host(), models.path().to_owned(), 1024));

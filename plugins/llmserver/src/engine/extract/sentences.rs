@@ -13,8 +13,8 @@ const ABBREVIATIONS: &[&str] = &[
 ///
 /// A sentence ends at `.`, `!`, `?` or `…` (with closing quotes and brackets) before white space,
 /// unless the next letter is small or the stop belongs to an abbreviation, an initial or a number
-/// of a list; at the stops of Chinese and Japanese; at an empty line; and before a line that
-/// begins a heading or a list item.
+/// of a list; where the stop stands alone between spaces, as in tokenised text; at the stops of
+/// Chinese and Japanese; at an empty line; and before a line that begins a heading or a list item.
 pub(super) fn split(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -46,7 +46,10 @@ fn ends(before: &str, c: char, after: &str) -> bool {
                 || begins_block(after)
         }
         _ if !after.starts_with(char::is_whitespace) => false,
-        _ => closes(before) && !after.trim_start().starts_with(char::is_lowercase),
+        _ => {
+            let goes_on = after.trim_start().starts_with(char::is_lowercase);
+            closes(before) && (stands_alone(before) || !goes_on)
+        }
     }
 }
 
@@ -59,6 +62,12 @@ fn begins_block(line: &str) -> bool {
         || ["- ", "* ", "+ ", "#", "```", "|"]
             .iter()
             .any(|mark| line.starts_with(mark))
+}
+
+/// Whether `text` ends in a stop with white space before it.
+fn stands_alone(text: &str) -> bool {
+    let stem = text.strip_suffix(['.', '!', '?']);
+    stem.is_some_and(|stem| stem.ends_with(char::is_whitespace))
 }
 
 /// Whether `text` ends like a sentence.
@@ -115,6 +124,18 @@ mod tests {
     fn stops_within_numbers_abbreviations_and_initials_do_not() {
         let text = "At Mach 2.5, e.g. near Fig. 3 of J. Smith et al. Dr. Who agrees.";
         assert_eq!(sentences(text), [text]);
+    }
+
+    #[test]
+    fn stops_that_stand_alone_end_one_whatever_follows() {
+        assert_eq!(
+            sentences("a wing in a slipstream . the lift rose by 2.5 percent . end"),
+            [
+                "a wing in a slipstream .",
+                "the lift rose by 2.5 percent .",
+                "end"
+            ]
+        );
     }
 
     #[test]

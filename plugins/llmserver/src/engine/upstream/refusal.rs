@@ -59,9 +59,14 @@ fn fault(name: &str, status: StatusCode, wait: Option<Duration>, body: &[u8]) ->
     let text = message(error);
     let code = status.as_u16();
     let own = |what: &str| format!("upstream {name} {what} ({code}): {text}");
+    if matches!(code, 401 | 403) {
+        // Its words may hold part of the key, which is the operator's business alone.
+        log::warn!("upstream {name} does not accept the gateway's key ({code}): {text}");
+        let told = format!("upstream {name} does not accept the gateway's key ({code})");
+        return Fault::crashed(told);
+    }
     let fault = match code {
         300..=399 => Fault::crashed(own("wants to redirect, which is not followed")),
-        401 | 403 => Fault::crashed(own("does not accept the gateway's key")),
         400 | 413 | 415 | 422 => Fault::invalid(own("refuses the request")),
         404 => Fault::unknown(own("does not have that")),
         408 | 504 => Fault::timed_out(own("ran out of time")),

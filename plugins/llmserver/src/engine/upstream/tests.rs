@@ -224,7 +224,13 @@ async fn refusals_keep_the_upstreams_message_and_get_our_class() {
         r#"{"error":{"message":"too long","param":"messages","code":"context_length_exceeded"}}"#;
     for (status, headers, body, kind, words) in [
         ("400 Bad Request", "", error, FaultKind::Invalid, "too long"),
-        ("401 Unauthorized", "", "", FaultKind::Crashed, "key"),
+        (
+            "401 Unauthorized",
+            "",
+            r#"{"error":"wrong: sk-canary"}"#,
+            FaultKind::Crashed,
+            "key",
+        ),
         (
             "404 Not Found",
             "",
@@ -251,6 +257,7 @@ async fn refusals_keep_the_upstreams_message_and_get_our_class() {
         let fake = fake(whole(status, headers, body), false).await;
         let fault = ask(&fake.address, json!({})).await.unwrap_err();
         assert_eq!(fault.kind, kind, "{fault}");
+        assert!(!fault.message.contains("canary"), "{fault}");
         assert!(
             fault.message.contains(words) && fault.message.contains("near"),
             "{fault}"
