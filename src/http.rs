@@ -1,0 +1,98 @@
+//! The HTTP edge: every route, and the order of the middleware.
+
+pub(crate) mod admin;
+pub(crate) mod auth;
+pub(crate) mod brainml;
+pub(crate) mod caller;
+pub(crate) mod drain;
+pub(crate) mod error;
+pub(crate) mod health;
+pub(crate) mod openai;
+pub(crate) mod openapi;
+pub(crate) mod request_id;
+pub(crate) mod server;
+pub(crate) mod ws;
+
+use std::{sync::Arc, time::Instant};
+
+use actix_web::web;
+use futures_util::future::BoxFuture;
+use messages::{apikeys::Credentials, fault::Fault, line::Directory};
+use utoipa_actix_web::{scope, service_config::ServiceConfig};
+
+use self::auth::CookiePolicy;
+pub(crate) use self::drain::Drain;
+
+/// What all handlers share.
+pub(crate) struct Edge {
+    /// Who answers what, and the states of all plugins.
+    pub(crate) directory: Directory,
+    /// The published keys and sessions.
+    pub(crate) credentials: Arc<Credentials>,
+    /// The log's ring, for the sockets.
+    pub(crate) logs: ws::Logs,
+    /// Whether the store can be written.
+    pub(crate) store_check: Box<dyn Fn() -> BoxFuture<'static, Result<(), Fault>> + Send + Sync>,
+    /// How the gateway ends.
+    pub(crate) drain: Arc<Drain>,
+    /// How the session cookie is sent.
+    pub(crate) cookies: CookiePolicy,
+    /// The largest body, in bytes.
+    pub(crate) body_limit: usize,
+    /// The largest body of documents, in bytes.
+    pub(crate) documents_limit: usize,
+    /// When the gateway started.
+    pub(crate) started: Instant,
+}
+
+/// Every route. What is registered here is in `/openapi.json`, and nothing else is.
+pub(crate) fn routes(app: &mut ServiceConfig<'_>, edge: &Edge) {
+    let documents = scope("/brainml/collections/{name}/documents")
+        .app_data(json(edge.documents_limit))
+        .service(brainml::index)
+        .service(brainml::read_document)
+        .service(brainml::forget);
+    app.service(documents)
+        .service(health::live)
+        .service(health::ready)
+        .service(health::detail)
+        .service(auth::login)
+        .service(auth::logout)
+        .service(auth::current)
+        .service(auth::end)
+        .service(openai::models::list)
+        .service(openai::models::one)
+        .service(openai::chat::chat)
+        .service(openai::completions::complete)
+        .service(openai::embeddings::embeddings)
+        .service(admin::plugins::list)
+        .service(ws::history::read_history)
+        .service(admin::plugins::start)
+        .service(admin::plugins::stop)
+        .service(admin::plugins::restart)
+        .service(admin::plugins::configuration)
+        .service(admin::plugins::configure)
+        .service(admin::plugins::inspect)
+        .service(admin::keys::create)
+        .service(admin::keys::list)
+        .service(admin::keys::revoke)
+        .service(admin::users::create)
+        .service(admin::users::list)
+        .service(admin::models::pull)
+        .service(brainml::list)
+        .service(brainml::create)
+        .service(brainml::read)
+        .service(brainml::remove)
+        .service(brainml::read_stats)
+        .service(brainml::search)
+        .service(ws::logs::watch_logs)
+        .service(ws::plugins::watch_plugins)
+        .service(openapi::read_openapi);
+}
+
+/// How JSON bodies are read.
+pub(crate) fn json(limit: usize) -> web::JsonConfig {
+    web::JsonConfig::default()
+        .limit(limit)
+        .error_handler(error::bad_json)
+}

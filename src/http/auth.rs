@@ -1,0 +1,150 @@
+//! Log-in, log-out and the session that asks.
+
+use std::net::IpAddr;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    cookie::{Cookie, SameSite},
+    delete, get, post, web,
+};
+use messages::{
+    apikeys::{Caller, Login, Logout, NewSession},
+    fault::Fault,
+    port::Port,
+};
+use utoipa::ToSchema;
+
+use super::{
+    Edge,
+    caller::{Allowed, Anyone, COOKIES, origin, session},
+    error::{ErrorBody, Problem},
+};
+
+/// How the session cookie is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CookiePolicy {
+    /// `__Host-bkg`, `Secure`.
+    Secure,
+    /// `bkg_session`, on loopback or where the operator allows it.
+    Plain,
+    /// Not at all: it would cross a network in the clear.
+    Refused,
+}
+
+impl CookiePolicy {
+    /// What fits the address that people use.
+    pub(crate) fn of(public_url: Option<&str>, host: IpAddr, allow_insecure: bool) -> Self {
+        if public_url.is_some_and(|url| url.starts_with("https://")) {
+            Self::Secure
+        } else if host.is_loopback() || allow_insecure {
+            Self::Plain
+        } else {
+            Self::Refused
+        }
+    }
+}
+
+/// Who is logged in.
+#[derive(Debug, serde::Serialize, ToSchema)]
+pub(crate) struct SessionBody {
+    /// Who asks.
+    #[serde(flatten)]
+    caller: Caller,
+    /// When the session ends at the latest, where one was just opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<jiff::Timestamp>,
+}
+
+/// Opens a session and sets its cookie.
+#[utoipa::path(tag = "identity", responses(
+    (status = 200, body = SessionBody), (status = 401, body = ErrorBody)
+))]
+#[post("/auth/login")]
+pub(crate) async fn login(
+    request: HttpRequest,
+    edge: web::Data<Edge>,
+    body: web::Json<Login>,
+) -> Result<HttpResponse, Problem> {
+    if edge.cookies == CookiePolicy::Refused {
+        return Err(Fault::denied(
+            "log-in needs TLS here: set server.public_url to the https address, or \
+             server.allow_insecure_cookies where the network is trusted",
+        )
+        .into());
+    }
+    // Nobody is known yet: the call is made on the gateway's own account.
+    let nobody = origin(&request, Caller::owner().into());
+    let port = Port::<Login>::new(edge.directory.clone(), nobody);
+    let opened = port.call(body.into_inner()).await?;
+    Ok(HttpResponse::Ok()
+        .cookie(cookie(edge.cookies, &opened))
+        .json(SessionBody {
+            caller: Caller::clone(&opened.caller),
+            expires_at: Some(opened.expires_at),
+        }))
+}
+
+fn cookie(policy: CookiePolicy, opened: &NewSession) -> Cookie<'static> {
+    let [secure, plain] = COOKIES;
+    let name = match policy {
+        CookiePolicy::Secure => secure,
+        CookiePolicy::Plain | CookiePolicy::Refused => plain,
+    };
+    Cookie::build(name, opened.secret.clone())
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Strict)
+        .secure(policy == CookiePolicy::Secure)
+        .finish()
+}
+
+/// Ends the session.
+#[utoipa::path(tag = "identity", responses((status = 204), (status = 401, body = ErrorBody)), security(("session" = [])))]
+#[post("/auth/logout")]
+pub(crate) async fn logout(
+    request: HttpRequest,
+    caller: Allowed<Anyone>,
+) -> Result<HttpResponse, Problem> {
+    end_session(&request, &caller).await
+}
+
+/// Ends the session.
+#[utoipa::path(tag = "identity", responses((status = 204), (status = 401, body = ErrorBody)), security(("session" = [])))]
+#[delete("/auth/session")]
+pub(crate) async fn end(
+    request: HttpRequest,
+    caller: Allowed<Anyone>,
+) -> Result<HttpResponse, Problem> {
+    end_session(&request, &caller).await
+}
+
+async fn end_session(
+    request: &HttpRequest,
+    caller: &Allowed<Anyone>,
+) -> Result<HttpResponse, Problem> {
+    let mut response = HttpResponse::NoContent();
+    if let Some(digest) = session(request) {
+        caller.port().call(Logout { digest }).await?;
+        for name in COOKIES {
+            if let Some(mut cookie) = request.cookie(name) {
+                cookie.set_path("/");
+                cookie.make_removal();
+                response.cookie(cookie);
+            }
+        }
+    }
+    Ok(response.finish())
+}
+
+/// Who asks.
+#[utoipa::path(tag = "identity", responses(
+    (status = 200, body = SessionBody), (status = 401, body = ErrorBody)
+), security(("key" = []), ("session" = [])))]
+#[get("/auth/session")]
+pub(crate) async fn current(caller: Allowed<Anyone>) -> HttpResponse {
+    HttpResponse::Ok().json(SessionBody {
+        caller: Caller::clone(caller.caller()),
+        expires_at: None,
+    })
+}

@@ -1,0 +1,208 @@
+//! Collections, documents and search.
+
+use actix_web::{HttpResponse, delete, get, post, put, web};
+use messages::{
+    brainml::{
+        CreateCollection, DeleteCollection, DeleteDocument, Document, Filter, GetDocument, Group,
+        IndexDocuments, Indexed, ListCollections, Mode, Query, ReadStats, Results, Stats,
+    },
+    fault::Fault,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    caller::{Allowed, BrainmlAdmin, BrainmlIndex, BrainmlQuery, BrainmlStats},
+    error::{ErrorBody, Problem},
+};
+
+/// All collections.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CollectionList {
+    /// By name.
+    collections: Vec<Stats>,
+}
+
+/// What `POST …/documents` takes.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Documents {
+    /// 1 to 1,000 documents.
+    documents: Vec<Document>,
+}
+
+/// What `POST …/query` takes.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Question {
+    /// What to look for.
+    query: String,
+    /// How many results, 1 to 1,000.
+    #[serde(default = "ten")]
+    top_k: u32,
+    /// What a result is.
+    #[serde(default)]
+    group: Group,
+    /// Which legs are used.
+    #[serde(default)]
+    mode: Mode,
+    /// Which documents count.
+    #[serde(default)]
+    filter: Option<Filter>,
+    /// Whether each result says how its score came about.
+    #[serde(default)]
+    explain: bool,
+}
+
+fn ten() -> u32 {
+    10
+}
+
+/// What `PUT …/{name}` may take: nothing is required.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CollectionSettings {}
+
+/// Lists the collections.
+#[utoipa::path(tag = "brainml", responses((status = 200, body = CollectionList)), security(("key" = [])))]
+#[get("/brainml/collections")]
+pub(crate) async fn list(caller: Allowed<BrainmlStats>) -> Result<HttpResponse, Problem> {
+    let collections = caller.port().call(ListCollections).await?;
+    Ok(HttpResponse::Ok().json(CollectionList { collections }))
+}
+
+/// Makes a collection; one that exists is left as it is.
+#[utoipa::path(tag = "brainml", params(("name" = String, Path)), request_body = Option<CollectionSettings>, responses(
+    (status = 200, body = Stats), (status = 422, body = ErrorBody)
+), security(("key" = [])))]
+#[put("/brainml/collections/{name}")]
+pub(crate) async fn create(
+    caller: Allowed<BrainmlIndex>,
+    name: web::Path<String>,
+    body: web::Bytes,
+) -> Result<HttpResponse, Problem> {
+    if !body.is_empty() {
+        serde_json::from_slice::<CollectionSettings>(&body)
+            .map_err(|error| Fault::invalid(format!("the body cannot be read: {error}")))?;
+    }
+    let name = name.into_inner();
+    let stats = caller.port().call(CreateCollection { name }).await?;
+    Ok(HttpResponse::Ok().json(stats))
+}
+
+/// The size and state of a collection.
+#[utoipa::path(tag = "brainml", params(("name" = String, Path)), responses(
+    (status = 200, body = Stats), (status = 404, body = ErrorBody)
+), security(("key" = [])))]
+#[get("/brainml/collections/{name}")]
+pub(crate) async fn read(
+    caller: Allowed<BrainmlStats>,
+    name: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    tell(&caller, name.into_inner()).await
+}
+
+/// The size and state of a collection.
+#[utoipa::path(tag = "brainml", params(("name" = String, Path)), responses(
+    (status = 200, body = Stats), (status = 404, body = ErrorBody)
+), security(("key" = [])))]
+#[get("/brainml/collections/{name}/stats")]
+pub(crate) async fn read_stats(
+    caller: Allowed<BrainmlStats>,
+    name: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    tell(&caller, name.into_inner()).await
+}
+
+async fn tell(caller: &Allowed<BrainmlStats>, collection: String) -> Result<HttpResponse, Problem> {
+    let stats = caller.port().call(ReadStats { collection }).await?;
+    Ok(HttpResponse::Ok().json(stats))
+}
+
+/// Deletes a collection with everything in it.
+#[utoipa::path(tag = "brainml", params(("name" = String, Path)), responses(
+    (status = 204), (status = 404, body = ErrorBody)
+), security(("key" = [])))]
+#[delete("/brainml/collections/{name}")]
+pub(crate) async fn remove(
+    caller: Allowed<BrainmlAdmin>,
+    name: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let name = name.into_inner();
+    caller.port().call(DeleteCollection { name }).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Puts documents in, replacing those with the same ids; answers once they are durable and
+/// searchable.
+#[utoipa::path(tag = "brainml", params(("name" = String, Path)), responses(
+    (status = 200, body = Indexed), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)
+), security(("key" = [])))]
+#[post("")]
+pub(crate) async fn index(
+    caller: Allowed<BrainmlIndex>,
+    name: web::Path<String>,
+    body: web::Json<Documents>,
+) -> Result<HttpResponse, Problem> {
+    let ask = IndexDocuments {
+        collection: name.into_inner(),
+        documents: body.into_inner().documents,
+    };
+    let indexed = caller.port().call(ask).await?;
+    Ok(HttpResponse::Ok().json(indexed))
+}
+
+/// Reads a document back. Ids may hold slashes.
+#[utoipa::path(tag = "brainml", params(("name" = String, Path), ("id" = String, Path)), responses(
+    (status = 200, body = Document), (status = 404, body = ErrorBody)
+), security(("key" = [])))]
+#[get("/{id:.+}")]
+pub(crate) async fn read_document(
+    caller: Allowed<BrainmlQuery>,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (collection, id) = path.into_inner();
+    let document = caller.port().call(GetDocument { collection, id }).await?;
+    Ok(HttpResponse::Ok().json(document))
+}
+
+/// Takes a document out. Ids may hold slashes.
+#[utoipa::path(tag = "brainml", params(("name" = String, Path), ("id" = String, Path)), responses(
+    (status = 200, body = Indexed), (status = 404, body = ErrorBody)
+), security(("key" = [])))]
+#[delete("/{id:.+}")]
+pub(crate) async fn forget(
+    caller: Allowed<BrainmlIndex>,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (collection, id) = path.into_inner();
+    let change = caller
+        .port()
+        .call(DeleteDocument { collection, id })
+        .await?;
+    Ok(HttpResponse::Ok().json(change))
+}
+
+/// Searches.
+#[utoipa::path(tag = "brainml", params(("name" = String, Path)), responses(
+    (status = 200, body = Results), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)
+), security(("key" = [])))]
+#[post("/brainml/collections/{name}/query")]
+pub(crate) async fn search(
+    caller: Allowed<BrainmlQuery>,
+    name: web::Path<String>,
+    body: web::Json<Question>,
+) -> Result<HttpResponse, Problem> {
+    let question = body.into_inner();
+    let ask = Query {
+        collections: vec![name.into_inner()],
+        query: question.query,
+        top_k: question.top_k,
+        group: question.group,
+        mode: question.mode,
+        filter: question.filter,
+        explain: question.explain,
+    };
+    let results = caller.port().call(ask).await?;
+    Ok(HttpResponse::Ok().json(results))
+}

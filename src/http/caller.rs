@@ -1,0 +1,184 @@
+//! Who asks: the one guard, as an argument type. A handler that takes `Allowed<LlmChat>` cannot be
+//! reached without the scope `llm.chat`.
+
+use std::{future::Future, marker::PhantomData, pin::Pin, sync::Arc};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
+use jiff::Timestamp;
+use messages::{
+    apikeys::{
+        Authenticate, Caller, Digest, Scope,
+        secret::{digest, is_key},
+    },
+    call::{Capability, Origin},
+    fault::Fault,
+    port::Port,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Edge, error::Problem, request_id::RequestId};
+
+/// A scope that a route needs, as a type.
+pub(crate) trait Need: 'static {
+    /// The scope; nothing where any caller will do.
+    const SCOPE: Option<Scope>;
+}
+
+macro_rules! needs {
+    ($($(#[$doc:meta])* $name:ident = $scope:expr;)*) => {
+        $($(#[$doc])* #[derive(Debug)] pub(crate) struct $name;
+        impl Need for $name { const SCOPE: Option<Scope> = $scope; })*
+    };
+}
+
+needs! {
+    /// Anyone who is known.
+    Anyone = None;
+    /// `admin`.
+    Admin = Some(Scope::ADMIN);
+    /// `llm.chat`.
+    LlmChat = Some(Scope::LLM_CHAT);
+    /// `llm.embed`.
+    LlmEmbed = Some(Scope::LLM_EMBED);
+    /// `brainml.index`.
+    BrainmlIndex = Some(Scope::BRAINML_INDEX);
+    /// `brainml.query`.
+    BrainmlQuery = Some(Scope::BRAINML_QUERY);
+    /// `brainml.stats`.
+    BrainmlStats = Some(Scope::BRAINML_STATS);
+    /// `brainml.admin`.
+    BrainmlAdmin = Some(Scope::BRAINML_ADMIN);
+}
+
+/// A caller that has the scope `S`, with the origin of every call made for it.
+pub(crate) struct Allowed<S> {
+    origin: Origin,
+    edge: web::Data<Edge>,
+    scope: PhantomData<S>,
+}
+
+impl<S> Allowed<S> {
+    /// A port whose calls are made for this caller.
+    pub(crate) fn port<C: Capability>(&self) -> Port<C> {
+        Port::new(self.edge.directory.clone(), self.origin.clone())
+    }
+
+    /// Who asks.
+    pub(crate) fn caller(&self) -> &Arc<Caller> {
+        &self.origin.caller
+    }
+
+    /// What all handlers share.
+    pub(crate) fn edge(&self) -> &Edge {
+        &self.edge
+    }
+
+    /// Refuses unless the caller has one more scope than the route needs.
+    pub(crate) fn also(&self, scope: &Scope) -> Result<(), Fault> {
+        self.origin.caller.require(scope)
+    }
+}
+
+impl<S: Need> FromRequest for Allowed<S> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let edge = edge(&request)?;
+            let caller = authenticate(&edge, &request).await?;
+            if let Some(scope) = S::SCOPE {
+                caller.require(&scope)?;
+            }
+            Ok(Self {
+                origin: origin(&request, caller),
+                edge,
+                scope: PhantomData,
+            })
+        })
+    }
+}
+
+/// What all handlers share.
+pub(crate) fn edge(request: &HttpRequest) -> Result<web::Data<Edge>, Fault> {
+    let edge = request.app_data::<web::Data<Edge>>();
+    edge.cloned()
+        .ok_or_else(|| Fault::internal("the HTTP edge was built without its shared state"))
+}
+
+/// The origin of calls made for `request` on behalf of `caller`.
+pub(crate) fn origin(request: &HttpRequest, caller: Arc<Caller>) -> Origin {
+    let trace = request.headers().get("traceparent");
+    Origin {
+        request_id: RequestId::of(request),
+        trace: trace.and_then(|value| value.to_str().ok()).map(Arc::from),
+        caller,
+        deadline: None,
+        cancel: CancellationToken::new(),
+    }
+}
+
+/// Finds out who asks, from the published table; only a credential that is not there costs a
+/// look-up.
+async fn authenticate(edge: &Edge, request: &HttpRequest) -> Result<Arc<Caller>, Fault> {
+    if request.conn_data::<LocalSocket>().is_some() {
+        return Ok(Arc::new(Caller::owner()));
+    }
+    let digest = presented(request).ok_or_else(refusal)?;
+    let now = Timestamp::now();
+    let on_our_account = origin(request, Arc::new(Caller::owner()));
+    let port = Port::new(edge.directory.clone(), on_our_account);
+    let Some(grant) = edge.credentials.grant(&digest, now) else {
+        let found = port.call(Authenticate { digest }).await?;
+        return found.map(|grant| grant.caller).ok_or_else(refusal);
+    };
+    if grant.note_after.is_some_and(|after| after <= now) {
+        // The request does not wait for this.
+        actix_web::rt::spawn(async move { port.call(Authenticate { digest }).await });
+    }
+    Ok(grant.caller)
+}
+
+/// The digest of the credential that the request carries, if it carries a well-formed one.
+fn presented(request: &HttpRequest) -> Option<Digest> {
+    let header = |name: &str| request.headers().get(name)?.to_str().ok();
+    if let Some(value) = header(header::AUTHORIZATION.as_str()) {
+        let (scheme, key) = value.split_once(' ')?;
+        return scheme
+            .eq_ignore_ascii_case("bearer")
+            .then(|| key_digest(key.trim()))
+            .flatten();
+    }
+    if let Some(key) = header("x-api-key") {
+        return key_digest(key);
+    }
+    session(request)
+}
+
+/// A key whose checksum is wrong is no key: it is refused without a look-up.
+fn key_digest(key: &str) -> Option<Digest> {
+    is_key(key).then(|| digest(key))
+}
+
+/// The digest of the session cookie.
+pub(crate) fn session(request: &HttpRequest) -> Option<Digest> {
+    let cookie = COOKIES.iter().find_map(|name| request.cookie(name))?;
+    Some(digest(cookie.value()))
+}
+
+/// The names of the session cookie: with and without `Secure`.
+pub(crate) const COOKIES: [&str; 2] = ["__Host-bkg", "bkg_session"];
+
+/// One answer for every credential that does not hold, so that nothing can be learnt from it.
+fn refusal() -> Fault {
+    Fault::unauthenticated(
+        "this needs a valid key: send `Authorization: Bearer bkg_…`, or log in; \
+         `bkg keys create --name NAME --scopes SCOPES` makes a key",
+    )
+    .with_code("invalid_api_key")
+}
+
+/// Marks a connection over the socket in the data directory, whose peer is the owner.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LocalSocket;

@@ -1,0 +1,232 @@
+//! The one place where a fault becomes an HTTP status and a body in OpenAI's shape.
+
+use std::fmt;
+
+use actix_web::{
+    HttpRequest, HttpResponse, ResponseError,
+    dev::ResourceDef,
+    http::{
+        StatusCode,
+        header::{self, HeaderValue},
+    },
+    web,
+};
+use messages::fault::{Fault, FaultKind};
+use serde::Serialize;
+use utoipa::{
+    ToSchema,
+    openapi::{OpenApi, PathItem},
+};
+
+/// A fault on its way to a caller.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem(pub(crate) Fault);
+
+/// The body of every answer that is not a success.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorBody {
+    /// What went wrong.
+    pub(crate) error: ErrorDetail,
+}
+
+/// What went wrong, as OpenAI spells it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorDetail {
+    /// A sentence for people.
+    pub(crate) message: String,
+    /// The class, such as `invalid_request_error`.
+    pub(crate) r#type: &'static str,
+    /// The parameter at fault.
+    pub(crate) param: Option<String>,
+    /// A machine-readable code.
+    pub(crate) code: Option<String>,
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        Self(fault)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+/// The status and OpenAI's `type` of a class of faults.
+fn class(kind: FaultKind) -> (u16, &'static str) {
+    match kind {
+        FaultKind::Invalid => (400, "invalid_request_error"),
+        FaultKind::Unauthenticated => (401, "authentication_error"),
+        FaultKind::Denied => (403, "permission_error"),
+        FaultKind::Unknown => (404, "invalid_request_error"),
+        FaultKind::Conflict => (409, "conflict_error"),
+        FaultKind::Unprocessable => (422, "invalid_request_error"),
+        FaultKind::LimitReached => (429, "rate_limit_error"),
+        // No caller is there to read this one; the number is what access logs use.
+        FaultKind::Cancelled => (499, "cancelled"),
+        FaultKind::Internal => (500, "server_error"),
+        FaultKind::Crashed => (502, "server_error"),
+        FaultKind::Overloaded | FaultKind::Restarting | FaultKind::Stopped | FaultKind::Failed => {
+            (503, "service_unavailable_error")
+        }
+        FaultKind::TimedOut => (504, "timeout_error"),
+        FaultKind::StorageFull => (507, "storage_full_error"),
+    }
+}
+
+impl Problem {
+    /// The body alone, for streams that break off.
+    pub(crate) fn body(&self) -> ErrorBody {
+        let fault = &self.0;
+        ErrorBody {
+            error: ErrorDetail {
+                message: fault.message.clone(),
+                r#type: class(fault.kind).1,
+                param: fault.param.clone(),
+                code: fault.code.clone(),
+            },
+        }
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        let (status, _) = class(self.0.kind);
+        // Codes of our own choice are status codes of the second kind: refused by the parser, they
+        // would be answered as 500.
+        let code = self.0.code.as_deref();
+        let status = match code {
+            Some("payload_too_large") => 413,
+            Some("unsupported_media_type") => 415,
+            Some("method_not_allowed") => 405,
+            _ => status,
+        };
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        if self.0.kind == FaultKind::Unauthenticated {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"bkg\""));
+        }
+        if let Some(wait) = self.0.retry_after {
+            let seconds = wait.as_millis().div_ceil(1000).max(1);
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        response.json(self.body())
+    }
+}
+
+/// OpenAI knows no 422: under `/v1` what is well-formed but wrong is a 400.
+pub(crate) fn as_openai(fault: Fault) -> Problem {
+    let kind = match fault.kind {
+        FaultKind::Unprocessable => FaultKind::Invalid,
+        kind => kind,
+    };
+    Problem(Fault { kind, ..fault })
+}
+
+/// The methods of every route, to tell a wrong method from an unknown path.
+#[derive(Debug)]
+pub(crate) struct Methods(Vec<(ResourceDef, Vec<&'static str>)>);
+
+impl Methods {
+    /// Reads them from the generated document.
+    pub(crate) fn of(document: &OpenApi) -> Self {
+        let routes = document.paths.paths.iter();
+        Self(
+            routes
+                .map(|(path, item)| (ResourceDef::new(path.as_str()), methods(item)))
+                .collect(),
+        )
+    }
+
+    fn allowed(&self, path: &str) -> Vec<&'static str> {
+        let matching = self.0.iter().filter(|(route, _)| route.is_match(path));
+        matching.flat_map(|(_, methods)| methods.clone()).collect()
+    }
+}
+
+fn methods(item: &PathItem) -> Vec<&'static str> {
+    let known = [
+        ("GET", &item.get),
+        ("PUT", &item.put),
+        ("POST", &item.post),
+        ("DELETE", &item.delete),
+        ("PATCH", &item.patch),
+    ];
+    let present = known
+        .into_iter()
+        .filter(|(_, operation)| operation.is_some());
+    present.map(|(name, _)| name).collect()
+}
+
+/// What no route takes: an unknown path, or a known one with a method that it does not have.
+pub(crate) async fn nowhere(request: HttpRequest, methods: web::Data<Methods>) -> HttpResponse {
+    let (method, path) = (request.method(), request.path());
+    let allowed = methods.allowed(path);
+    if allowed.is_empty() {
+        let fault = Fault::unknown(format!(
+            "there is nothing at {path}; /openapi.json lists every route"
+        ));
+        return Problem(fault.with_code("unknown_url")).error_response();
+    }
+    let allowed = allowed.join(", ");
+    let fault = Fault::invalid(format!("{path} takes {allowed}, not {method}"));
+    let mut response = Problem(fault.with_code("method_not_allowed")).error_response();
+    if let Ok(value) = HeaderValue::from_str(&allowed) {
+        response.headers_mut().insert(header::ALLOW, value);
+    }
+    response
+}
+
+/// A JSON body that cannot be read.
+pub(crate) fn bad_json(
+    error: actix_web::error::JsonPayloadError,
+    _: &HttpRequest,
+) -> actix_web::Error {
+    use actix_web::error::JsonPayloadError as E;
+    let fault = match error {
+        E::Overflow { limit } | E::OverflowKnownLength { limit, .. } => {
+            Fault::invalid(format!("the body is larger than {limit} bytes"))
+                .with_code("payload_too_large")
+        }
+        E::ContentType => {
+            Fault::invalid("the body must be JSON, sent with Content-Type: application/json")
+                .with_code("unsupported_media_type")
+        }
+        E::Deserialize(error) if error.is_data() => unreadable(&error),
+        E::Deserialize(error) => Fault::invalid(format!("the body is not JSON: {error}")),
+        other => Fault::invalid(format!("the body cannot be read: {other}")),
+    };
+    Problem(fault).into()
+}
+
+/// JSON whose shape is wrong; the parameter is named where serde names it.
+fn unreadable(error: &serde_json::Error) -> Fault {
+    let text = error.to_string();
+    let named = text.split('`').nth(1).map(str::to_owned);
+    let fault = Fault::invalid(text.clone());
+    match named {
+        Some(param) if text.contains("field") => fault.with_param(param),
+        _ => fault,
+    }
+}
+
+/// A query string that cannot be read.
+pub(crate) fn bad_query(
+    error: actix_web::error::QueryPayloadError,
+    _: &HttpRequest,
+) -> actix_web::Error {
+    Problem(Fault::invalid(format!(
+        "the query string cannot be read: {error}"
+    )))
+    .into()
+}
+
+/// A path whose parameters cannot be read.
+pub(crate) fn bad_path(error: actix_web::error::PathError, _: &HttpRequest) -> actix_web::Error {
+    Problem(Fault::invalid(format!("the path cannot be read: {error}"))).into()
+}

@@ -1,0 +1,7 @@
+//! OpenAI's routes under `/v1`.
+
+pub(crate) mod chat;
+pub(crate) mod completions;
+pub(crate) mod embeddings;
+pub(crate) mod models;
+pub(crate) mod sse;

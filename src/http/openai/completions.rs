@@ -1,0 +1,27 @@
+//! Legacy completions.
+
+use actix_web::{HttpResponse, post, web};
+use messages::llmserver::{Complete, Completion};
+
+use super::sse;
+use crate::http::{
+    caller::{Allowed, LlmChat},
+    error::{ErrorBody, Problem, as_openai},
+};
+
+/// Completes a text.
+#[utoipa::path(tag = "openai", responses(
+    (status = 200, description = "a `text_completion`, or with `stream` its chunks as server-sent events", body = Object),
+    (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)
+), security(("key" = [])))]
+#[post("/v1/completions")]
+pub(crate) async fn complete(
+    caller: Allowed<LlmChat>,
+    body: web::Json<Complete>,
+) -> Result<HttpResponse, Problem> {
+    let answer = caller.port().call(body.into_inner()).await;
+    Ok(match answer.map_err(as_openai)? {
+        Completion::Whole(value) => HttpResponse::Ok().json(value),
+        Completion::Chunks(deltas) => sse::respond(deltas, &caller.edge().drain),
+    })
+}

@@ -1,0 +1,9 @@
+//! The live views: sockets that pull from what others publish, and never hold anyone up.
+
+pub(crate) mod history;
+pub(crate) mod logs;
+pub(crate) mod plugins;
+mod session;
+
+/// The log's ring, which only the sockets read.
+pub(crate) type Logs = logbroker::Ring;

@@ -1,0 +1,116 @@
+//! One socket: an actor that is polled as the response body, and so pulls its next frame only when
+//! the socket has taken the one before.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web_actors::ws::{
+    CloseCode, CloseReason, Message, ProtocolError, WebsocketContext, WsResponseBuilder,
+};
+use bytestring::ByteString;
+use futures_util::Stream;
+use messages::fault::Fault;
+
+use crate::http::{Drain, error::Problem};
+
+/// How often the peer is asked whether it is still there.
+const PING_EVERY: Duration = Duration::from_secs(10);
+
+/// A peer that has said nothing for this long is gone.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Nobody has anything long to say to a live view, in bytes.
+const LARGEST_FRAME: usize = 64 * 1024;
+
+/// What a socket sends; it is closed when they end.
+pub(super) type Frames = Pin<Box<dyn Stream<Item = ByteString>>>;
+
+/// Upgrades a request to a socket that sends `frames`.
+pub(super) fn open(
+    request: &HttpRequest,
+    body: web::Payload,
+    drain: Arc<Drain>,
+    frames: Frames,
+) -> Result<HttpResponse, Problem> {
+    let session = Session {
+        frames: Some(frames),
+        drain,
+        heard: Instant::now(),
+    };
+    WsResponseBuilder::new(session, request, body)
+        .frame_size(LARGEST_FRAME)
+        .start()
+        .map_err(|error| Fault::invalid(format!("this is a WebSocket: {error}")).into())
+}
+
+struct Session {
+    frames: Option<Frames>,
+    drain: Arc<Drain>,
+    heard: Instant,
+}
+
+type Context = WebsocketContext<Session>;
+
+impl Actor for Session {
+    type Context = Context;
+
+    fn started(&mut self, ctx: &mut Context) {
+        if let Some(frames) = self.frames.take() {
+            ctx.add_stream(frames);
+        }
+        ctx.run_interval(PING_EVERY, Self::beat);
+        let drain = self.drain.clone();
+        let closing = async move { drain.closing().await };
+        ctx.spawn(closing.into_actor(self).map(|(), _, ctx| {
+            close(ctx, CloseCode::Restart, "the gateway is shutting down");
+        }));
+    }
+}
+
+impl Session {
+    fn beat(&mut self, ctx: &mut Context) {
+        if self.heard.elapsed() > SILENCE {
+            return close(ctx, CloseCode::Policy, "no answer to pings");
+        }
+        ctx.ping(b"");
+    }
+}
+
+impl StreamHandler<ByteString> for Session {
+    fn handle(&mut self, frame: ByteString, ctx: &mut Context) {
+        ctx.text(frame);
+    }
+
+    fn finished(&mut self, ctx: &mut Context) {
+        close(ctx, CloseCode::Normal, "that is all");
+    }
+}
+
+impl StreamHandler<Result<Message, ProtocolError>> for Session {
+    fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Context) {
+        self.heard = Instant::now();
+        match message {
+            Ok(Message::Ping(bytes)) => ctx.pong(&bytes),
+            Ok(Message::Close(reason)) => {
+                ctx.close(reason);
+                ctx.stop();
+            }
+            Ok(_) => (),
+            Err(ProtocolError::Overflow) => close(ctx, CloseCode::Size, "the frame is too large"),
+            Err(_) => close(ctx, CloseCode::Protocol, "this is no WebSocket frame"),
+        }
+    }
+}
+
+fn close(ctx: &mut Context, code: CloseCode, why: &str) {
+    ctx.close(Some(CloseReason {
+        code,
+        description: Some(why.to_owned()),
+    }));
+    ctx.stop();
+}

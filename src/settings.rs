@@ -1,0 +1,250 @@
+//! Every setting: its doc, type and default, and where its value comes from.
+//!
+//! Defaults < `bkg.toml` < `BKG_*` environment < flags. The environment name of `server.port` is
+//! `BKG_SERVER__PORT`, that of `data_dir` is `BKG_DATA_DIR`.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+use config::{Config, ConfigError, Environment, File, FileFormat};
+use serde::{Deserialize, Serialize};
+
+macro_rules! settings {
+    ($(
+        $(#[doc = $about:literal])*
+        $group:ident { $($(#[doc = $doc:literal])* $field:ident: $type:ty = $default:expr,)* }
+    )*) => {
+        $(
+            $(#[doc = $about])*
+            #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+            #[serde(default, deny_unknown_fields)]
+            pub struct $group { $($(#[doc = $doc])* pub $field: $type,)* }
+
+            impl Default for $group {
+                fn default() -> Self {
+                    Self { $($field: $default,)* }
+                }
+            }
+        )*
+    };
+}
+
+settings! {
+    /// All settings of the gateway. Those of a plugin are in `plugins.json`.
+    Settings {
+        /// Where everything that is kept lies: the database, indexes, models.
+        data_dir: PathBuf = "data".into(),
+        /// Where models lie; `<data_dir>/models` unless set.
+        models_dir: Option<PathBuf> = None,
+        /// The list of plugins that replaces the one built in; `<data_dir>/plugins.json` is used
+        /// where it exists.
+        plugins_file: Option<PathBuf> = None,
+        /// The password that `admin` gets on the first start; made at random and printed once
+        /// unless set.
+        admin_password: Option<Secret> = None,
+        /// The HTTP server.
+        server: Server = Server::default(),
+        /// Logging.
+        log: Log = Log::default(),
+    }
+
+    /// The HTTP server.
+    Server {
+        /// The address to listen on.
+        host: IpAddr = IpAddr::from([127, 0, 0, 1]),
+        /// The port to listen on; 0 takes a free one.
+        port: u16 = 43119,
+        /// Threads that serve HTTP; 0 takes one a core.
+        workers: usize = 0,
+        /// The address that people see, where a proxy stands before the gateway. With `https` the
+        /// session cookie is `Secure`.
+        public_url: Option<String> = None,
+        /// Send session cookies without `Secure` although the address is not a loopback one.
+        allow_insecure_cookies: bool = false,
+        /// Seconds for which new requests are still taken after SIGTERM, so that a load balancer
+        /// notices that readiness is gone.
+        drain_accept_seconds: u64 = 5,
+        /// Seconds that streams get to finish after that.
+        drain_seconds: u64 = 30,
+        /// The largest request body, in bytes; documents have their own limit.
+        body_limit: usize = 2 << 20,
+        /// The largest body of documents to index, in bytes.
+        documents_limit: usize = 32 << 20,
+    }
+
+    /// Logging.
+    Log {
+        /// What is logged, in the syntax of `env_logger`: `info,brainml=debug`.
+        filter: String = "info".to_owned(),
+        /// Log lines kept in memory for `bkg logs` and the live view.
+        keep: usize = 16_384,
+    }
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("(secret)")
+    }
+}
+
+/// A setting that cannot be used, with its key and where it came from.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file or a value is wrong.
+    #[error("settings: {0}")]
+    Wrong(#[from] ConfigError),
+    /// A `--set` without `=`.
+    #[error("settings: --set {0:?} is not of the form key=value")]
+    Flag(String),
+    /// A file that was named does not exist.
+    #[error("settings: there is no file {0}")]
+    NoFile(PathBuf),
+}
+
+/// What the command line says about settings.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// The settings file; without it `bkg.toml`, where it exists.
+    pub file: Option<PathBuf>,
+    /// `key=value` pairs; the last of a key wins.
+    pub set: Vec<String>,
+}
+
+impl Settings {
+    /// Reads all sources.
+    ///
+    /// # Errors
+    /// Names the key and the source of the first setting that is wrong.
+    pub fn load(
+        flags: &Flags,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, SettingsError> {
+        let mut sources = Config::builder();
+        if let Some(path) = settings_file(flags)? {
+            sources = sources.add_source(File::from(path).format(FileFormat::Toml));
+        }
+        sources = sources.add_source(
+            Environment::with_prefix("BKG")
+                .prefix_separator("_")
+                .separator("__")
+                .ignore_empty(true)
+                .source(Some(ours(environment))),
+        );
+        for pair in &flags.set {
+            let (key, value) = pair
+                .split_once('=')
+                .ok_or_else(|| SettingsError::Flag(pair.clone()))?;
+            sources = sources.set_override(key, value)?;
+        }
+        Ok(sources.build()?.try_deserialize()?)
+    }
+
+    /// Where models lie.
+    pub fn models_dir(&self) -> PathBuf {
+        let own = || self.data_dir.join("models");
+        self.models_dir.clone().unwrap_or_else(own)
+    }
+
+    /// The socket over which the command line reaches a running gateway.
+    pub fn socket(&self) -> PathBuf {
+        self.data_dir.join("bkg.sock")
+    }
+}
+
+fn settings_file(flags: &Flags) -> Result<Option<PathBuf>, SettingsError> {
+    match &flags.file {
+        Some(path) if !path.is_file() => Err(SettingsError::NoFile(path.clone())),
+        Some(path) => Ok(Some(path.clone())),
+        None => Ok(Some(Path::new("bkg.toml"))
+            .filter(|path| path.is_file())
+            .map(Path::to_owned)),
+    }
+}
+
+/// The tests' own variables share the prefix and are no settings.
+fn ours(environment: impl IntoIterator<Item = (String, String)>) -> HashMap<String, String> {
+    environment
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("BKG_") && !name.starts_with("BKG_TEST_"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        pairs.iter().map(owned).collect()
+    }
+
+    fn file(text: &str) -> (tempfile::TempDir, Flags) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bkg.toml");
+        std::fs::write(&path, text).unwrap();
+        let flags = Flags {
+            file: Some(path),
+            set: Vec::new(),
+        };
+        (dir, flags)
+    }
+
+    #[test]
+    fn each_source_overrides_the_one_before() {
+        let (_dir, mut flags) = file("[server]\nport = 1\nworkers = 1\nhost = \"::1\"\n");
+        flags.set = vec!["server.workers=3".to_owned()];
+        let env = environment(&[("BKG_SERVER__PORT", "2"), ("BKG_SERVER__WORKERS", "2")]);
+        let settings = Settings::load(&flags, env).unwrap();
+        assert_eq!(settings.server.host, "::1".parse::<IpAddr>().unwrap());
+        assert_eq!(settings.server.port, 2);
+        assert_eq!(settings.server.workers, 3);
+        assert_eq!(settings.server.drain_seconds, 30);
+    }
+
+    #[test]
+    fn a_wrong_value_names_key_and_source() {
+        let env = environment(&[("BKG_SERVER__PORT", "many")]);
+        let text = Settings::load(&Flags::default(), env)
+            .unwrap_err()
+            .to_string();
+        assert!(text.contains("server.port"), "{text}");
+        assert!(text.contains("environment"), "{text}");
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused() {
+        let (_dir, flags) = file("[server]\nprot = 1\n");
+        let text = Settings::load(&flags, Vec::new()).unwrap_err().to_string();
+        assert!(text.contains("prot"), "{text}");
+    }
+
+    #[test]
+    fn a_broken_file_names_the_line() {
+        let (_dir, flags) = file("[server]\nport = \n");
+        let text = Settings::load(&flags, Vec::new()).unwrap_err().to_string();
+        assert!(text.contains("line 2"), "{text}");
+    }
+
+    #[test]
+    fn the_tests_own_variables_are_no_settings() {
+        let env = environment(&[("BKG_TEST_DATA", "/x"), ("BKG_DATA_DIR", "/y")]);
+        let settings = Settings::load(&Flags::default(), env).unwrap();
+        assert_eq!(settings.data_dir, Path::new("/y"));
+    }
+
+    #[test]
+    fn a_numeric_password_stays_text() {
+        let env = environment(&[("BKG_ADMIN_PASSWORD", "00123456")]);
+        let settings = Settings::load(&Flags::default(), env).unwrap();
+        assert_eq!(settings.admin_password, Some(Secret("00123456".to_owned())));
+    }
+}

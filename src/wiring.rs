@@ -1,0 +1,208 @@
+//! The only file that names plugins: builds the store, the log, the supervisor and the plugins,
+//! and gives each what it needs.
+
+use std::{
+    fs::DirBuilder,
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix_web::web;
+use apikeys::{Apikeys, FirstAdmin};
+use brainml::Brainml;
+use futures_util::{FutureExt, future::BoxFuture};
+use llmserver::Llmserver;
+use messages::{apikeys::Credentials, fault::Fault, line::Directory, plugin::Policy};
+use store::{Store, operator};
+use supervisor::{Baseline, Handle, Keep, Override, Overrides, Registry, RootSupervisor};
+
+use crate::{
+    guide,
+    http::{Drain, Edge, auth::CookiePolicy},
+    settings::Settings,
+    start_error::StartError,
+    telemetry::Telemetry,
+};
+
+/// The plugins that a gateway starts unless a file says otherwise.
+const BUILT_IN: &str = include_str!("../plugins/plugins.json");
+
+/// How long the plugins get to stop, all together.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+/// Everything behind the HTTP edge.
+#[derive(Debug)]
+pub(crate) struct House {
+    directory: Directory,
+    credentials: Arc<Credentials>,
+    store: Store,
+    supervisor: Handle,
+    telemetry: Telemetry,
+}
+
+impl House {
+    /// Opens the store and lists the plugins; starts none yet.
+    pub(crate) fn open(settings: &Settings, everyone: bool) -> Result<Self, StartError> {
+        make_private(&settings.data_dir)?;
+        let telemetry = Telemetry::start(&settings.log, everyone)?;
+        let store = Store::open(&settings.data_dir)?;
+        let directory = Directory::default();
+        let credentials = Arc::<Credentials>::default();
+        let registry = registry(settings, &directory, &store, &credentials);
+        let overrides = overrides(&store)?;
+        let supervisor =
+            RootSupervisor::start(registry, baseline(settings)?, overrides, keep(&store))
+                .map_err(|error| StartError::file(&settings.data_dir, error))?;
+        Ok(Self {
+            directory,
+            credentials,
+            store,
+            supervisor,
+            telemetry,
+        })
+    }
+
+    /// What the HTTP edge may know of all this.
+    pub(crate) fn edge(&self, settings: &Settings) -> web::Data<Edge> {
+        let server = &settings.server;
+        let store = self.store.clone();
+        web::Data::new(Edge {
+            directory: self.directory.clone(),
+            credentials: self.credentials.clone(),
+            logs: self.telemetry.ring(),
+            store_check: Box::new(move || {
+                let store = store.clone();
+                async move { store.health().await.map_err(Fault::from) }.boxed()
+            }),
+            drain: Arc::new(Drain::default()),
+            cookies: CookiePolicy::of(
+                server.public_url.as_deref(),
+                server.host,
+                server.allow_insecure_cookies,
+            ),
+            body_limit: server.body_limit,
+            documents_limit: server.documents_limit,
+            started: Instant::now(),
+        })
+    }
+
+    /// Starts the plugins, or just `only` and what they need, and has the database's pages
+    /// checked meanwhile.
+    pub(crate) async fn start(&self, only: Option<Vec<String>>) {
+        let check_pages = only.is_none();
+        self.supervisor.start_all(only).await;
+        if check_pages {
+            let store = self.store.clone();
+            actix_web::rt::task::spawn_blocking(move || {
+                if let Err(error) = store.check_pages_blocking() {
+                    log::error!("{error}");
+                }
+            });
+        }
+    }
+
+    /// Stops the plugins, each before those that it needs.
+    pub(crate) async fn stop(&self) {
+        self.supervisor.stop_all(STOP_WITHIN).await;
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+}
+
+/// The plugins, each with its policy, its settings and its factory.
+fn registry(
+    settings: &Settings,
+    directory: &Directory,
+    store: &Store,
+    credentials: &Arc<Credentials>,
+) -> Registry {
+    let mut registry = Registry::new(directory.clone());
+    let password = settings.admin_password.clone().map(|secret| secret.0);
+    let first = FirstAdmin::new(password, announce_password);
+    let (keys, table) = (store.clone(), credentials.clone());
+    registry.add(
+        Policy::default(),
+        supervisor::Settings::none(),
+        move |host| Apikeys::new(host, keys.clone(), table.clone(), &first),
+    );
+    let models = settings.models_dir();
+    registry.add(
+        Policy::default(),
+        supervisor::Settings::of::<llmserver::Settings>(),
+        move |host| Llmserver::new(host, models.clone()),
+    );
+    let (rows, indexes) = (store.clone(), settings.data_dir.join("indexes"));
+    registry.add(
+        Policy::default(),
+        supervisor::Settings::of::<brainml::Settings>(),
+        move |host| Brainml::new(host, rows.clone(), indexes.clone(), guide::pages()),
+    );
+    registry
+}
+
+/// On the terminal and nowhere else: the log is read by others.
+fn announce_password(password: &str) {
+    eprintln!("\n  The user admin has the password  {password}\n  It is shown this once.\n");
+}
+
+/// `plugins.json` of the settings, else of the data directory, else the one built in.
+fn baseline(settings: &Settings) -> Result<Baseline, StartError> {
+    let own = settings.data_dir.join("plugins.json");
+    let path = match &settings.plugins_file {
+        Some(path) => path.clone(),
+        None if own.exists() => own,
+        None => return Ok(Baseline::parse("built in", BUILT_IN)?),
+    };
+    let text = std::fs::read_to_string(&path).map_err(|error| StartError::file(&path, error))?;
+    Ok(Baseline::parse(&path.display().to_string(), &text)?)
+}
+
+/// What operators have changed, as the store has kept it.
+fn overrides(store: &Store) -> Result<Overrides, StartError> {
+    let kept = store.read_blocking(operator::load_all)?;
+    let overrides = kept.into_iter().map(|change| {
+        let settings = change.settings.unwrap_or_default().into_iter().collect();
+        let autostart = change.autostart;
+        (
+            change.plugin,
+            Override {
+                settings,
+                autostart,
+            },
+        )
+    });
+    Ok(overrides.collect())
+}
+
+/// How the supervisor keeps what an operator changes.
+fn keep(store: &Store) -> Keep {
+    let store = store.clone();
+    Arc::new(move |plugin, change: Override| -> BoxFuture<'static, _> {
+        let store = store.clone();
+        let change = operator::Change {
+            plugin,
+            settings: Some(change.settings.into_iter().collect()),
+            autostart: change.autostart,
+            changed_at: jiff::Timestamp::now().as_millisecond(),
+        };
+        async move {
+            let saved = store.write(move |conn| operator::save(conn, &change));
+            saved.await.map_err(Fault::from)
+        }
+        .boxed()
+    })
+}
+
+/// Makes the data directory for its owner alone; one that exists keeps its mode.
+fn make_private(directory: &Path) -> Result<(), StartError> {
+    let made = DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory);
+    made.map_err(|error: io::Error| StartError::file(directory, error))
+}
