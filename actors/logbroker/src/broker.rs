@@ -72,7 +72,11 @@ mod tests {
     #[test]
     fn a_slow_reader_gets_or_is_told_of_every_record() {
         System::new().block_on(async {
-            let limits = Limits::default();
+            let limits = Limits {
+                records: 1_000,
+                bytes: 64 << 10,
+                waiting: 256,
+            };
             let (intake, ring) = LogBroker::ends(limits);
             let mut cursor = ring.follow(Filter::default(), None);
             LogBroker::start(intake.clone(), ring.clone()).unwrap();
@@ -104,7 +108,7 @@ mod tests {
             assert_eq!(sent + lost, PUBLISHED);
             assert_eq!(figures.lost, lost);
             assert_eq!(figures.stored + figures.dropped, PUBLISHED);
-            assert!(figures.bytes <= limits.records * 200);
+            assert!(sent > 0 && lost > 0 && figures.dropped > 0);
         });
     }
 

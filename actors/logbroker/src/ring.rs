@@ -178,33 +178,38 @@ impl Ring {
         // A record is plain data with string keys, which always encodes.
         let json = serde_json::to_string(&record).unwrap_or_default();
         let (seq, size) = (record.seq, json.len());
+        self.make_room(seq, size);
         let entry = Entry {
             seq,
             plugin: record.plugin,
             level: record.level,
             json: json.into(),
         };
-        self.fill(seq, Some(entry));
+        self.exchange(seq, |slot| slot.replace(entry));
         self.0.counts.bytes.fetch_add(size, Relaxed);
         self.0.counts.stored.fetch_add(1, Relaxed);
-        self.evict(seq);
     }
 
-    /// Gives up the oldest records until the rest is within the limits.
-    fn evict(&self, newest: u64) {
+    /// Gives up the oldest records until the one numbered `seq`, of `size` bytes, is within the
+    /// limits.
+    fn make_room(&self, seq: u64, size: usize) {
         let capacity = u64::try_from(self.0.slots.len()).unwrap_or(u64::MAX);
-        let mut oldest = self.oldest().max((newest + 1).saturating_sub(capacity));
-        while oldest < newest && self.0.counts.bytes.load(Relaxed) > self.0.limits.bytes {
-            self.fill(oldest, None);
+        let first = (seq + 1).saturating_sub(capacity);
+        let full = || self.0.counts.bytes.load(Relaxed) + size > self.0.limits.bytes;
+        let mut oldest = self.oldest();
+        while oldest < seq && (oldest < first || full()) {
+            let here = oldest;
+            self.exchange(here, |slot| slot.take_if(|entry| entry.seq == here));
             oldest += 1;
         }
         self.0.oldest.store(oldest, Release);
     }
 
-    fn fill(&self, seq: u64, entry: Option<Entry>) {
+    /// Changes a slot; what was in it no longer counts.
+    fn exchange(&self, seq: u64, change: impl FnOnce(&mut Option<Entry>) -> Option<Entry>) {
         let Some(slot) = self.slot(seq) else { return };
         let mut slot = slot.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = std::mem::replace(&mut *slot, entry) {
+        if let Some(before) = change(&mut slot) {
             self.0.counts.bytes.fetch_sub(before.json.len(), Relaxed);
         }
     }

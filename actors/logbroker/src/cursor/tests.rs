@@ -219,6 +219,27 @@ fn the_ring_is_bounded_by_bytes() {
 }
 
 #[test]
+fn numbers_that_were_dropped_leave_no_old_bytes_behind() {
+    let bench = Bench::new(Limits {
+        records: 100,
+        waiting: 10,
+        ..Limits::default()
+    });
+    for _ in 0..20 {
+        bench.publish(95, "bkg");
+    }
+    let kept: usize = (1..=20 * 95)
+        .filter_map(|seq| bench.ring.get(seq))
+        .map(|entry| entry.json.len())
+        .sum();
+    assert_eq!(bench.ring.figures().bytes, kept);
+    assert!(
+        kept <= 20 * 150,
+        "the last hundred numbers hold at most 20 records: {kept}"
+    );
+}
+
+#[test]
 fn a_record_larger_than_the_ring_is_kept_alone() {
     let bench = Bench::new(Limits {
         bytes: 10,
