@@ -185,7 +185,7 @@ pub(crate) async fn nowhere(request: HttpRequest, methods: web::Data<Methods>) -
 /// A JSON body that cannot be read.
 pub(crate) fn bad_json(
     error: actix_web::error::JsonPayloadError,
-    _: &HttpRequest,
+    request: &HttpRequest,
 ) -> actix_web::Error {
     use actix_web::error::JsonPayloadError as E;
     let fault = match error {
@@ -197,18 +197,22 @@ pub(crate) fn bad_json(
             Fault::invalid("the body must be JSON, sent with Content-Type: application/json")
                 .with_code("unsupported_media_type")
         }
-        E::Deserialize(error) if error.is_data() => unreadable(&error),
+        E::Deserialize(error) if error.is_data() => misshapen(&error, request.path()),
         E::Deserialize(error) => Fault::invalid(format!("the body is not JSON: {error}")),
         other => Fault::invalid(format!("the body cannot be read: {other}")),
     };
     Problem(fault).into()
 }
 
-/// JSON whose shape is wrong; the parameter is named where serde names it.
-fn unreadable(error: &serde_json::Error) -> Fault {
+/// JSON whose shape is wrong: well-formed but wrong, which under `/v1` OpenAI calls invalid. The
+/// parameter is named where serde names it.
+fn misshapen(error: &serde_json::Error, path: &str) -> Fault {
     let text = error.to_string();
     let named = text.split('`').nth(1).map(str::to_owned);
-    let fault = Fault::invalid(text.clone());
+    let fault = match path.starts_with("/v1/") {
+        true => Fault::invalid(text.clone()),
+        false => Fault::unprocessable(text.clone()),
+    };
     match named {
         Some(param) if text.contains("field") => fault.with_param(param),
         _ => fault,

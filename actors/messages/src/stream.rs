@@ -150,3 +150,69 @@ impl<T> Deltas<T> {
         first.then(|| self.end.get().cloned().flatten()).flatten()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{call::Origin, fault::FaultKind};
+
+    fn open(deadline: Duration, capacity: usize) -> (Outlet<u32>, Deltas<u32>) {
+        let cx = Cx::new(Origin::internal("test"), Instant::now() + deadline, None);
+        cx.stream(capacity)
+    }
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn a_finished_stream_ends_after_its_last_item() {
+        let (outlet, mut deltas) = open(LONG, 2);
+        outlet.send(1).await.unwrap();
+        outlet.finish();
+        assert_eq!(deltas.next().await, Some(Ok(1)));
+        assert_eq!(deltas.next().await, None);
+        assert_eq!(deltas.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_fault_is_told_once_even_when_the_channel_was_full() {
+        let (outlet, mut deltas) = open(LONG, 1);
+        outlet.send(1).await.unwrap();
+        outlet.fail(Fault::internal("no"));
+        assert_eq!(deltas.next().await, Some(Ok(1)));
+        assert_eq!(deltas.next().await, Some(Err(Fault::internal("no"))));
+        assert_eq!(deltas.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_vanishes_does_not_look_like_one_that_finished() {
+        let (outlet, mut deltas) = open(LONG, 1);
+        drop(outlet);
+        let fault = deltas.next().await.unwrap().unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Crashed);
+    }
+
+    #[tokio::test]
+    async fn dropping_the_reader_cancels_the_work() {
+        let (outlet, deltas) = open(LONG, 1);
+        let token = outlet.cx().cancel().clone();
+        assert!(!token.is_cancelled());
+        drop(deltas);
+        assert!(token.is_cancelled());
+        assert_eq!(outlet.send(1).await.unwrap_err().kind, FaultKind::Cancelled);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_does_not_read_costs_the_answer_its_deadline() {
+        let (outlet, mut deltas) = open(Duration::from_millis(5), 1);
+        outlet.send(1).await.unwrap();
+        assert_eq!(outlet.send(2).await.unwrap_err().kind, FaultKind::TimedOut);
+        assert_eq!(deltas.next().await, Some(Ok(1)));
+        drop(outlet);
+        let fault = deltas.next().await.unwrap().unwrap_err();
+        assert_eq!(fault.kind, FaultKind::TimedOut);
+    }
+}
