@@ -1,6 +1,9 @@
 //! The log broker: the actor that owns the ring and is its only writer.
 
-use std::io;
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use actix::{Actor, Arbiter, AsyncContext, Context, StreamHandler};
 use futures_util::stream;
@@ -11,11 +14,21 @@ use crate::{
     tee,
 };
 
+const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
+
 /// The actor that takes records from the intake and writes them to the ring.
 #[derive(Debug)]
 pub struct LogBroker {
     intake: Intake,
     ring: Ring,
+    complaint: Complaint,
+}
+
+/// What was last said about dropped records, and when.
+#[derive(Debug)]
+struct Complaint {
+    dropped: u64,
+    at: Instant,
 }
 
 impl LogBroker {
@@ -31,8 +44,28 @@ impl LogBroker {
     /// When the system has no thread to give.
     pub fn start(intake: Intake, ring: Ring) -> io::Result<Arbiter> {
         let arbiter = Arbiter::try_new()?;
-        Self::start_in_arbiter(&arbiter.handle(), move |_| Self { intake, ring });
+        Self::start_in_arbiter(&arbiter.handle(), move |_| Self {
+            intake,
+            ring,
+            complaint: Complaint {
+                dropped: 0,
+                at: Instant::now(),
+            },
+        });
         Ok(arbiter)
+    }
+
+    /// Says on the terminal, at most once a second, that records are being dropped.
+    fn complain(&mut self, dropped: u64) {
+        let last = &mut self.complaint;
+        if dropped > last.dropped && last.at.elapsed() >= COMPLAIN_EVERY {
+            let lost = dropped - last.dropped;
+            log::warn!("{lost} log records dropped: more is logged than can be kept");
+            *last = Complaint {
+                dropped,
+                at: Instant::now(),
+            };
+        }
     }
 }
 
@@ -50,14 +83,13 @@ impl Actor for LogBroker {
 
 impl StreamHandler<Arrivals> for LogBroker {
     fn handle(&mut self, arrivals: Arrivals, _: &mut Context<Self>) {
+        self.complain(arrivals.dropped);
         self.ring.write(arrivals);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use actix::System;
     use futures_util::StreamExt;
 

@@ -141,6 +141,7 @@ impl Cursor {
         self.next = to + 1;
         let count = self.next - from;
         self.ring.count_gap(count);
+        log::debug!("a reader was too slow for {count} log records");
         Frame::Gap { from, to, count }
     }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// What `plugins.json` says.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Baseline {
     /// The file's name, or `built in`.
     pub(crate) file: String,

@@ -122,6 +122,9 @@ impl<P: Plugin> Guard<P> {
             Ok(Err(Stillbirth::Panicked(text))) | Err(text) => return Exit::Panicked(text),
         }
         let lease = &self.seat.lease;
+        if lease.stop().is_cancelled() {
+            return Exit::Asked;
+        }
         lease.edit_card(|card| card.reason = None);
         lease.set_retry_in(Duration::ZERO);
         lease.set_status(Status::Running);

@@ -86,3 +86,25 @@ fn a_hanging_thread_is_abandoned_and_cannot_speak_for_its_successor() {
         assert_eq!(rig.ask::<0>(Deed::Count).await, Ok(2));
     });
 }
+
+#[test]
+fn a_factory_that_hangs_is_abandoned_and_changes_nothing_when_it_returns() {
+    run(async {
+        let rig = Plan::default().started().await;
+        *rig.scripts[0].slow.lock().unwrap() = Duration::from_millis(600);
+        assert!(rig.ask::<0>(Deed::Panic).await.is_err());
+        rig.until("the factory", |rig| rig.state("zero").generation == 2)
+            .await;
+        let stop = StopPlugin {
+            name: "zero".into(),
+        };
+        let state = rig.port().call(stop).await.unwrap();
+        assert_eq!(state.state, Status::Stopped);
+        rig.until("the late state's end", |rig| {
+            rig.scripts[0].count("dropped") == 2
+        })
+        .await;
+        assert_eq!(rig.state("zero").state, Status::Stopped);
+        assert!(rig.scripts[0].life.lock().unwrap().is_cancelled());
+    });
+}

@@ -9,7 +9,7 @@ use messages::{
 };
 use serde_json::json;
 
-use crate::rig::{Deed, Plan, Rig, quick, run};
+use crate::rig::{Deed, Plan, Rig, pause, quick, run};
 
 fn when(rig: &Rig, event: &str) -> [Instant; 3] {
     [0, 1, 2].map(|n: usize| rig.scripts[n].when(event))
@@ -210,5 +210,37 @@ fn unknown_plugins_are_unknown() {
         let fault = rig.port().call(inspect).await.unwrap_err();
         assert_eq!(fault.kind, FaultKind::Unknown);
         assert_eq!(fault.param.as_deref(), Some("name"));
+    });
+}
+
+#[test]
+fn a_panic_while_work_is_finished_lets_nobody_in_again() {
+    run(async {
+        let rig = Plan::default().started().await;
+        let wait = rig.send::<0>(Deed::Wait(Duration::from_millis(250)));
+        rig.until("the wait", |rig| rig.scripts[0].count("waiting") == 1)
+            .await;
+        let block = rig.send::<0>(Deed::Block(Duration::from_millis(50)));
+        rig.until("the block", |rig| rig.scripts[0].count("blocking") == 1)
+            .await;
+        let panic = rig.send::<0>(Deed::Panic);
+        rig.until("the queue", |rig| rig.state("zero").calls.in_flight == 3)
+            .await;
+        let port = rig.port();
+        let stop = StopPlugin {
+            name: "zero".into(),
+        };
+        let stopping = actix::spawn(async move { port.call(stop).await });
+        rig.reaches("zero", Status::Stopping).await;
+        assert!(block.await.unwrap().is_ok());
+        assert!(panic.await.unwrap().is_err());
+        rig.until("a new life", |rig| rig.scripts[0].count("factory") == 2)
+            .await;
+        pause(20).await;
+        assert_eq!(rig.state("zero").state, Status::Stopping);
+        let refused = rig.ask::<0>(Deed::Count).await.unwrap_err();
+        assert_eq!(refused.kind, FaultKind::Stopped);
+        assert_eq!(wait.await.unwrap(), Ok(1));
+        assert_eq!(stopping.await.unwrap().unwrap().state, Status::Stopped);
     });
 }

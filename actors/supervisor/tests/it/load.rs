@@ -13,7 +13,8 @@ use messages::{call::Origin, port::Ports};
 
 use crate::rig::{Deed, Do, Plan, Rig, pause, run};
 
-/// Asks without a pause, from threads of its own, until told to end; answers how often.
+/// Asks without a pause, from threads of its own, until told to end; answers how often. The
+/// answers take longer than the questions, so that the queue is never empty.
 fn flood(rig: &Rig, end: &Arc<AtomicBool>) -> Vec<std::thread::JoinHandle<u64>> {
     let threads = 0..2;
     let start = |_| {
@@ -24,7 +25,8 @@ fn flood(rig: &Rig, end: &Arc<AtomicBool>) -> Vec<std::thread::JoinHandle<u64>> 
             System::new().block_on(async move {
                 let mut asked = 0;
                 while !end.load(SeqCst) {
-                    let calls = (0..32).map(|_| port.call(Do(Deed::Count)));
+                    let calls =
+                        (0..32).map(|_| port.call(Do(Deed::Block(Duration::from_micros(50)))));
                     asked +=
                         u64::try_from(futures_util::future::join_all(calls).await.len()).unwrap();
                 }

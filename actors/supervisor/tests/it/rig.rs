@@ -43,6 +43,8 @@ pub fn quick() -> Policy {
 pub struct Script {
     /// The next so many factories panic.
     pub stillborn: AtomicUsize,
+    /// The next factory takes this long.
+    pub slow: Mutex<Duration>,
     /// What the factory answers instead of a plugin.
     pub refusal: Mutex<Option<Fault>>,
     pub panic_while_stopping: AtomicBool,
@@ -300,6 +302,7 @@ fn add<const N: usize>(registry: &mut Registry, policy: Policy, scripts: &[Arc<S
     registry.add(policy, Settings::of::<PuppetSettings>(), move |host| {
         script.say("factory");
         *script.life.lock().unwrap() = host.life().clone();
+        std::thread::sleep(std::mem::take(&mut *script.slow.lock().unwrap()));
         let left = script.stillborn.load(SeqCst);
         if left > 0 {
             script.stillborn.store(left - 1, SeqCst);
