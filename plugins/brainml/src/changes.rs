@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Documents read at a time: bounds memory, whatever their size.
-const DOCUMENTS_A_PAGE: i64 = 64;
+const DOCUMENTS_A_PAGE: i64 = 32;
 /// Vectors read at a time.
 const VECTORS_A_PAGE: i64 = 4096;
 

@@ -23,10 +23,6 @@ use crate::{
 
 /// Vectors added before readers get their turn: adding one takes up to a millisecond.
 const VECTORS_A_TURN: usize = 16;
-/// An index is persisted after this many changed chunks, or a share of it if that is more.
-const CHANGES_WORTH_PERSISTING: usize = 2000;
-const SHARE_WORTH_PERSISTING: usize = 8;
-
 /// A collection and its index. Rows are written first; the index then [catches
 /// up](Self::catch_up) with them, at start, after each write, and after a broken-off attempt alike.
 #[derive(Debug)]
@@ -80,15 +76,27 @@ impl Collection {
     /// Whether a leg of the search is behind the rows. Chunks without a vector count only where
     /// vectors are asked for.
     pub(crate) fn is_behind(&self, index: &Index, vectors: bool) -> bool {
-        let behind = index.revision < self.written.load(SeqCst) || self.index.is_poisoned();
+        let behind = index.revision < self.written() || self.index.is_poisoned();
         behind || !*self.ready.borrow() || (vectors && !index.lacking.is_empty())
     }
 
-    /// Whether chunks lack vectors of this model.
-    pub(crate) fn lacks(&self, model: &Model) -> bool {
-        let index = self.index();
-        let other = index.model.as_ref() != Some(model) && index.catalog.live_chunks() > 0;
-        other || !index.lacking.is_empty()
+    /// Looks something up in the index, on a thread that may wait for its writer.
+    ///
+    /// # Errors
+    /// Crashed when `look` panicked.
+    pub(crate) async fn look<T: Send + 'static>(
+        self: &Arc<Self>,
+        host: &Host,
+        look: impl FnOnce(&Self, &Index) -> T + Send + 'static,
+    ) -> Result<T, Fault> {
+        let collection = self.clone();
+        host.run(move || look(&collection, &collection.index()))
+            .await
+    }
+
+    /// The revision that the rows have reached, as far as is known.
+    pub(crate) fn written(&self) -> i64 {
+        self.written.load(SeqCst)
     }
 
     /// Waits until the index has caught up once since it was opened.
@@ -112,9 +120,14 @@ impl Collection {
             host.run(move || collection.load()).await?;
             *loaded = true;
         }
-        self.forget_broken();
-        let (row, deleted) = self.head(store).await?;
-        self.follow(host, store, &row, deleted).await?;
+        let reached = self.look(host, |_, index| index.revision).await?;
+        let id = self.id;
+        let head = store
+            .read(move |conn| Ok(changes::head(conn, id, reached)?))
+            .await?;
+        let (row, deleted) = head.ok_or_else(|| unknown(&self.name))?;
+        self.note_written(row.revision);
+        self.follow(host, store, row, deleted).await?;
         self.ready.send_replace(true);
         Ok(())
     }
@@ -137,57 +150,18 @@ impl Collection {
         }
     }
 
-    /// A writer that panicked has left the index half changed: start afresh.
-    fn forget_broken(&self) {
-        if self.index.is_poisoned() {
-            log::error!(
-                "the index of collection {} broke and is made anew",
-                self.name
-            );
-            self.index.clear_poison();
-            *self.index_mut() = Index::default();
-        }
-    }
-
-    /// Where the rows stand, and what has been deleted since the index's revision. An index ahead of
-    /// its rows belongs to another history, such as before a backup was restored.
-    async fn head(&self, store: &Store) -> Result<(CollectionRow, Vec<i64>), Fault> {
-        let (id, reached) = (self.id, self.index().revision);
-        let head = store
-            .read(move |conn| Ok(changes::head(conn, id, reached)?))
-            .await?;
-        let (row, deleted) = head.ok_or_else(|| unknown(&self.name))?;
-        self.note_written(row.revision);
-        if row.revision < reached {
-            log::warn!(
-                "the index of collection {} is ahead of its rows and is made anew",
-                self.name
-            );
-            *self.index_mut() = Index::default();
-        }
-        Ok((row, deleted))
-    }
-
     async fn follow(
         self: &Arc<Self>,
         host: &Host,
         store: &Store,
-        row: &CollectionRow,
+        row: CollectionRow,
         deleted: Vec<i64>,
     ) -> Result<(), Fault> {
-        let (collection, model) = (self.clone(), row.model());
-        let reached = host
-            .run(move || {
-                let mut index = collection.index_mut();
-                index.adopt(model);
-                deleted
-                    .into_iter()
-                    .for_each(|document| index.remove(document));
-                index.revision
-            })
-            .await?;
-        if reached < row.revision {
-            let model_hash = row.model_hash.clone();
+        let (revision, model, model_hash) = (row.revision, row.model(), row.model_hash);
+        let collection = self.clone();
+        let begin = move || collection.begin(revision, model, deleted);
+        let reached = host.run(begin).await?;
+        if reached < revision {
             let since = Since {
                 collection: self.id,
                 revision: reached,
@@ -195,9 +169,32 @@ impl Collection {
             };
             self.follow_documents(host, store, &since).await?;
             self.follow_vectors(host, store, &since).await?;
-            self.index_mut().revision = row.revision;
+            let collection = self.clone();
+            host.run(move || collection.index_mut().revision = revision)
+                .await?;
         }
         Ok(())
+    }
+
+    /// Forgets what is gone; answers the revision from which the rows must be followed.
+    fn begin(&self, revision: i64, model: Option<Model>, deleted: Vec<i64>) -> i64 {
+        let broken = self.index.is_poisoned();
+        let mut index = self.index_mut();
+        // A writer that panicked left the index half changed. One that is ahead of its rows belongs
+        // to another history, such as before a backup was restored.
+        if broken || revision < index.revision {
+            log::error!(
+                "the index of collection {} does not fit its rows and is made anew",
+                self.name
+            );
+            self.index.clear_poison();
+            *index = Index::default();
+        }
+        index.adopt(model);
+        deleted
+            .into_iter()
+            .for_each(|document| index.remove(document));
+        index.revision
     }
 
     async fn follow_documents(
@@ -260,13 +257,6 @@ impl Collection {
                 }
             }
         }
-    }
-
-    /// Whether so much has changed that the files are worth writing again.
-    pub(crate) fn is_worth_persisting(&self) -> bool {
-        let index = self.index();
-        let share = index.catalog.live_chunks() / SHARE_WORTH_PERSISTING;
-        index.changes >= share.max(CHANGES_WORTH_PERSISTING)
     }
 
     /// Writes the index to its files where it has changed; answers the revision that is on disk

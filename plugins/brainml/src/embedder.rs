@@ -11,7 +11,7 @@ use messages::{
 use crate::{
     collection::Collection,
     embeddings::{self, Unembedded},
-    index::Model,
+    index::{Index, Model},
     library::Library,
     rows,
     vectors::normalised,
@@ -35,21 +35,30 @@ impl Library {
     ) -> Result<(), Fault> {
         for batch in chunks.chunks(CHUNKS_A_CALL) {
             let _no_one_else = collection.embedding.lock().await;
-            let lacking = |collection: &Collection| {
-                let index = collection.index();
-                batch
-                    .iter()
-                    .copied()
-                    .filter(|chunk| index.lacking.contains(chunk))
-                    .collect()
-            };
-            self.take_known(collection, lacking(collection)).await?;
-            let lacking: Vec<i64> = lacking(collection);
+            let lacking = self.lacking_of(collection, batch).await?;
+            self.take_known(collection, lacking).await?;
+            let lacking = self.lacking_of(collection, batch).await?;
             let texts = move |conn: &mut _| Ok(embeddings::unembedded(conn, &lacking)?);
             let texts = self.store.read(texts).await?;
+            if texts.is_empty() {
+                continue;
+            }
             self.embed_texts(collection, texts, port).await?;
         }
         Ok(())
+    }
+
+    async fn lacking_of(
+        &self,
+        collection: &Arc<Collection>,
+        chunks: &[i64],
+    ) -> Result<Vec<i64>, Fault> {
+        let mut chunks = chunks.to_vec();
+        let lacking = move |_: &Collection, index: &Index| {
+            chunks.retain(|chunk| index.lacking.contains(chunk));
+            chunks
+        };
+        collection.look(&self.host, lacking).await
     }
 
     /// Uses vectors that the model made before the collection turned to another one and back.
@@ -58,7 +67,7 @@ impl Library {
         collection: &Arc<Collection>,
         chunks: Vec<i64>,
     ) -> Result<(), Fault> {
-        let Some(model) = collection.index().model.clone() else {
+        let Some(model) = self.model_of(collection).await? else {
             return Ok(());
         };
         let hash = model.hash.clone();
@@ -112,13 +121,6 @@ impl Library {
         texts: &[Unembedded],
         port: &Port<Embed>,
     ) -> Result<(Model, Vectors), Fault> {
-        if texts.is_empty() {
-            let model = self.last_model().unwrap_or_else(|| Model {
-                name: String::new(),
-                hash: String::new(),
-            });
-            return Ok((model, Vec::new()));
-        }
         let inputs = texts.iter().map(|text| text.text.clone()).collect();
         let (model, vectors) = self.vectors(inputs, port).await?;
         Ok((
@@ -186,6 +188,12 @@ impl Library {
         collection.catch_up(&self.host, &self.store).await
     }
 
+    async fn model_of(&self, collection: &Arc<Collection>) -> Result<Option<Model>, Fault> {
+        collection
+            .look(&self.host, |_, index| index.model.clone())
+            .await
+    }
+
     /// Turns a collection to another model, if it is another.
     ///
     /// # Errors
@@ -195,7 +203,7 @@ impl Library {
         collection: &Arc<Collection>,
         model: &Model,
     ) -> Result<(), Fault> {
-        if collection.index().model.as_ref() == Some(model) {
+        if self.model_of(collection).await?.as_ref() == Some(model) {
             return Ok(());
         }
         log::info!(

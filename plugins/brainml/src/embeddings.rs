@@ -38,19 +38,12 @@ pub(crate) struct Unembedded {
 /// What the model reads of the given chunks; those that are gone are left out.
 pub(crate) fn unembedded(conn: &mut SqliteConnection, ids: &[i64]) -> QueryResult<Vec<Unembedded>> {
     let rows = chunks(conn, ids)?;
-    let texts = rows.into_iter().map(|(chunk, document)| {
-        let range = usize::try_from(chunk.start_byte).unwrap_or(0)
-            ..usize::try_from(chunk.end_byte).unwrap_or(0);
-        let body = document.text.get(range).unwrap_or_default();
-        let text = match document.title {
-            Some(title) if body.is_empty() => title,
-            Some(title) => format!("{title}\n{body}"),
-            None => body.to_owned(),
-        };
-        Unembedded {
-            chunk: chunk.id,
-            text,
-        }
+    let texts = rows.into_iter().map(|chunk| Unembedded {
+        chunk: chunk.id,
+        text: match &chunk.title {
+            Some(title) => format!("{title}\n{}", chunk.text()),
+            None => chunk.text(),
+        },
     });
     Ok(texts.collect())
 }

@@ -12,6 +12,10 @@ use crate::{
     words::Words,
 };
 
+/// An index is persisted after this many changes, or a share of its chunks if that is more.
+const CHANGES_WORTH_PERSISTING: usize = 2000;
+const SHARE_WORTH_PERSISTING: usize = 8;
+
 /// An embedding model: vectors of different models cannot be compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Model {
@@ -142,6 +146,12 @@ impl Index {
                 .map(|c| c.id)
                 .collect();
         }
+    }
+
+    /// Whether so much has changed that the files are worth writing again.
+    pub(crate) fn is_worth_persisting(&self) -> bool {
+        let share = self.catalog.live_chunks() / SHARE_WORTH_PERSISTING;
+        self.changes >= share.max(CHANGES_WORTH_PERSISTING)
     }
 
     /// Counts the chunks that lack a vector anew, after loading.

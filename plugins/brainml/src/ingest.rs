@@ -14,9 +14,10 @@ use crate::{
     changes::parse_metadata,
     chunker::ChunkSizes,
     collection::{Collection, unknown},
+    index::Index,
     library::Library,
     limits, rows,
-    upsert::{Prepared, Upserted, upsert},
+    upsert::{Prepared, upsert},
 };
 
 /// Puts documents into a collection; answers once they are durable and searchable.
@@ -28,36 +29,26 @@ pub(crate) async fn index_documents(
     request: IndexDocuments,
     cx: Cx,
 ) -> Result<Indexed, Fault> {
-    limits::check_documents(&request)?;
     let collection = library.collection(&request.collection).await?;
     let sizes = library.sizes;
-    let prepared = library
-        .host
-        .run(move || prepare(request.documents, sizes))
-        .await?;
+    let prepared = library.host.run(move || prepare(request, sizes)).await??;
     let worker = library.clone();
     library
         .to_the_end(async move { worker.put(&collection, prepared, &cx).await })
         .await
 }
 
-/// Cuts documents up, and analyzes them once for nothing: a text that breaks the analyzer must
-/// fail this call, and not every later attempt to index its rows.
-fn prepare(documents: Vec<Document>, sizes: ChunkSizes) -> Vec<Prepared> {
+/// Checks and cuts up documents, and analyzes them once for nothing: a text that breaks the
+/// analyzer must fail this call, and not every later attempt to index its rows.
+fn prepare(request: IndexDocuments, sizes: ChunkSizes) -> Result<Vec<Prepared>, Fault> {
+    limits::check_documents(&request)?;
     let analyzer = Analyzer::default();
-    let documents = documents.into_par_iter();
-    documents
-        .map(|document| {
-            analyzer.count(
-                document
-                    .title
-                    .as_deref()
-                    .into_iter()
-                    .chain([document.text.as_str()]),
-            );
-            Prepared::new(document, sizes)
-        })
-        .collect()
+    let prepare = |document: Document| {
+        let title = document.title.as_deref().unwrap_or_default();
+        analyzer.count([title, document.text.as_str()]);
+        Prepared::new(document, sizes)
+    };
+    Ok(request.documents.into_par_iter().map(prepare).collect())
 }
 
 impl Library {
@@ -73,30 +64,30 @@ impl Library {
             Ok(upsert(conn, id, &prepared)?)
         };
         let upserted = self.store.write(write).await?;
-        self.make_searchable(collection, &upserted).await?;
-        self.embed_documents(collection, &upserted.documents, cx)
-            .await;
-        self.wake.notify_one();
-        Ok(indexed(
-            upserted.documents.len(),
-            collection.index().revision,
-        ))
-    }
-
-    async fn make_searchable(
-        &self,
-        collection: &Arc<Collection>,
-        upserted: &Upserted,
-    ) -> Result<(), Fault> {
         collection.note_written(upserted.revision);
-        collection.catch_up(&self.host, &self.store).await
+        // Should this attempt break off, the keeper finishes it.
+        self.wake.notify_one();
+        collection.catch_up(&self.host, &self.store).await?;
+        let count = upserted.documents.len();
+        if let Err(fault) = self
+            .embed_documents(collection, upserted.documents, cx)
+            .await
+        {
+            log::debug!("{} will be embedded later: {fault}", collection.name);
+        }
+        self.wake.notify_one();
+        Ok(indexed(count, collection.written()))
     }
 
     /// Embeds what these documents lack. Without an embedder they are found by their words, and the
     /// keeper makes up for it later.
-    async fn embed_documents(&self, collection: &Arc<Collection>, documents: &[i64], cx: &Cx) {
-        let chunks = {
-            let index = collection.index();
+    async fn embed_documents(
+        &self,
+        collection: &Arc<Collection>,
+        documents: Vec<i64>,
+        cx: &Cx,
+    ) -> Result<(), Fault> {
+        let lacking = move |_: &Collection, index: &Index| {
             let chunks = documents
                 .iter()
                 .flat_map(|document| index.catalog.chunks_of(*document));
@@ -104,9 +95,8 @@ impl Library {
                 .filter(|chunk| index.lacking.contains(chunk))
                 .collect()
         };
-        if let Err(fault) = self.embed(collection, chunks, &self.embed.within(cx)).await {
-            log::debug!("{} will be embedded later: {fault}", collection.name);
-        }
+        let chunks = collection.look(&self.host, lacking).await?;
+        self.embed(collection, chunks, &self.embed.within(cx)).await
     }
 }
 
@@ -127,7 +117,7 @@ pub(crate) async fn delete_document(
         collection.note_written(revision.ok_or_else(|| unknown_document(&request.id))?);
         collection.catch_up(&worker.host, &worker.store).await?;
         worker.wake.notify_one();
-        Ok(indexed(0, collection.index().revision))
+        Ok(indexed(0, collection.written()))
     };
     library.to_the_end(work).await
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use messages::fault::Fault;
 use tokio::time::{sleep, timeout};
 
-use crate::{collection::Collection, guide::GuideDocument, library::Library, rows};
+use crate::{collection::Collection, guide::GuideDocument, index::Index, library::Library, rows};
 
 /// The first wait after an embedder that did not answer; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -75,19 +75,27 @@ impl Library {
     }
 
     async fn embed_lacking(&self, collection: &Arc<Collection>) -> Result<(), Fault> {
-        let holds_chunks = collection.index().catalog.live_chunks() > 0;
+        let look = |collection: &Collection, index: &Index| {
+            (
+                collection.is_behind(index, false),
+                index.catalog.live_chunks() > 0,
+            )
+        };
+        let (behind, holds_chunks) = collection.look(&self.host, look).await?;
+        if behind {
+            collection.catch_up(&self.host, &self.store).await?;
+        }
         if let Some(model) = self.last_model().filter(|_| holds_chunks) {
             self.adopt(collection, &model).await?;
         }
-        let lacking: Vec<i64> = collection.index().lacking.iter().copied().collect();
+        let lacking = |_: &Collection, index: &Index| index.lacking.iter().copied().collect();
+        let lacking: Vec<i64> = collection.look(&self.host, lacking).await?;
         self.embed(collection, lacking, &self.embed).await
     }
 
     async fn persist_all(&self) {
         for collection in self.opened() {
-            if collection.is_worth_persisting()
-                && let Err(fault) = self.persist(&collection).await
-            {
+            if let Err(fault) = self.persist(&collection).await {
                 log::warn!(
                     "the index of collection {} was not persisted: {fault}",
                     collection.name
@@ -97,6 +105,12 @@ impl Library {
     }
 
     async fn persist(&self, collection: &Arc<Collection>) -> Result<(), Fault> {
+        if !collection
+            .look(&self.host, |_, index| index.is_worth_persisting())
+            .await?
+        {
+            return Ok(());
+        }
         let id = collection.id;
         if let Some(reached) = collection.persist_aside(&self.host).await? {
             let prune = move |conn: &mut _| Ok(rows::prune_deletions(conn, id, reached)?);

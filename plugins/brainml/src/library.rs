@@ -13,9 +13,10 @@ use tokio::sync::{Notify, OnceCell, oneshot};
 use crate::{
     chunker::ChunkSizes,
     collection::{Collection, unknown},
-    index::Model,
+    index::{Index, Model},
     limits,
     rows::{self, CollectionRow},
+    vectors::Vectors,
 };
 
 type Shelf = Mutex<BTreeMap<String, Arc<Collection>>>;
@@ -172,8 +173,11 @@ impl Library {
         let (sizes, row) = self.store.read(read).await?;
         let row = row.ok_or_else(|| unknown(&collection.name))?;
         collection.note_written(row.revision);
-        let index = collection.index();
-        let vectors = index.vectors.as_ref().map_or(0, |vectors| vectors.len());
+        let look = |collection: &Collection, index: &Index| {
+            let vectors = index.vectors.as_ref().map_or(0, Vectors::len);
+            (vectors, collection.is_behind(index, true))
+        };
+        let (vectors, degraded) = collection.look(&self.host, look).await?;
         Ok(Stats {
             name: row.name,
             documents: sizes.documents.cast_unsigned(),
@@ -181,7 +185,7 @@ impl Library {
             vectors: u64::try_from(vectors).unwrap_or(u64::MAX),
             revision: row.revision.cast_unsigned(),
             bytes: sizes.bytes.cast_unsigned(),
-            degraded: collection.is_behind(&index, true),
+            degraded,
             model: row.model,
         })
     }

@@ -10,7 +10,7 @@ use crate::filter;
 /// Documents a request.
 const MOST_DOCUMENTS: usize = 1000;
 /// Bytes of a document's text.
-const LONGEST_TEXT: usize = 8 << 20;
+const LONGEST_TEXT: usize = 4 << 20;
 /// Bytes of a document's title; it is read again with every chunk.
 const LONGEST_TITLE: usize = 1 << 10;
 /// Bytes of a document's id.

@@ -15,7 +15,7 @@ use crate::{
     collection::Collection,
     library::Library,
     limits,
-    rows::{self, ChunkRow, DocumentRow},
+    rows::{self, ChunkRow},
     search::{Found, Question, search},
 };
 
@@ -41,15 +41,15 @@ pub(crate) async fn query(library: Arc<Library>, query: Query, cx: Cx) -> Result
     let _ = timeout(LOADING_WAIT, loading).await;
     let vector = match query.mode {
         Mode::Lexical => None,
-        _ => {
-            library
-                .question_vector(&query.query, &collections, &cx)
-                .await
-        }
+        _ => library.question_vector(&query.query, &cx).await,
     };
     let searched = collections.clone();
     let ranking = move || rank(&searched, query, vector);
     let ranking = library.host.run(ranking).await??;
+    if ranking.degraded {
+        // What is missing may be there to be had by now.
+        library.wake.notify_one();
+    }
     let results = library.fetch(&collections, ranking.found).await?;
     Ok(Results {
         results,
@@ -114,33 +114,12 @@ impl Library {
         Ok(asked)
     }
 
-    /// The question's vector with the hash of its model, unless nobody can make it or there is
-    /// nothing to compare it with.
-    async fn question_vector(
-        &self,
-        question: &str,
-        collections: &[Arc<Collection>],
-        cx: &Cx,
-    ) -> Option<(String, Vec<f32>)> {
-        if collections
-            .iter()
-            .all(|collection| collection.index().catalog.live_chunks() == 0)
-        {
-            return None;
-        }
+    /// The question's vector with the hash of its model, unless nobody can make it.
+    async fn question_vector(&self, question: &str, cx: &Cx) -> Option<(String, Vec<f32>)> {
         let port = self.embed.within(cx);
         let asked = timeout(VECTOR_WAIT, self.vectors(vec![question.to_owned()], &port));
         match asked.await {
-            Ok(Ok((model, vectors))) => {
-                if collections
-                    .iter()
-                    .any(|collection| collection.lacks(&model))
-                {
-                    // The embedder answers, so what lacks vectors need not wait any longer.
-                    self.wake.notify_one();
-                }
-                Some((model.hash, vectors.into_iter().next()?))
-            }
+            Ok(Ok((model, vectors))) => Some((model.hash, vectors.into_iter().next()?)),
             Ok(Err(fault)) => {
                 log::debug!("searching by words alone: {fault}");
                 None
@@ -163,32 +142,27 @@ impl Library {
             .store
             .read(move |conn| Ok(rows::chunks(conn, &ids)?))
             .await?;
-        let mut rows: HashMap<i64, _> = rows.into_iter().map(|row| (row.0.id, row)).collect();
+        let mut rows: HashMap<i64, _> = rows.into_iter().map(|row| (row.id, row)).collect();
         let hits = found.into_iter().filter_map(|found| {
             let collection = collections.get(found.source)?;
-            let (chunk, document) = rows.remove(&found.chunk)?;
-            Some(hit(&collection.name, found, &chunk, document))
+            let chunk = rows.remove(&found.chunk)?;
+            Some(hit(&collection.name, found, chunk))
         });
         Ok(hits.collect())
     }
 }
 
-fn hit(collection: &str, found: Found, chunk: &ChunkRow, document: DocumentRow) -> Hit {
-    let (start, end) = (
-        chunk.start_byte.cast_unsigned(),
-        chunk.end_byte.cast_unsigned(),
-    );
-    let range = usize::try_from(start).unwrap_or(0)..usize::try_from(end).unwrap_or(0);
+fn hit(collection: &str, found: Found, chunk: ChunkRow) -> Hit {
     Hit {
         collection: collection.to_owned(),
-        chunk_id: format!("{}#{}", document.external_id, chunk.ordinal),
-        document_id: document.external_id,
+        chunk_id: format!("{}#{}", chunk.external_id, chunk.ordinal),
         score: found.score,
-        text: document.text.get(range).unwrap_or_default().to_owned(),
-        start,
-        end,
-        title: document.title,
-        metadata: parse_metadata(&document.metadata),
+        text: chunk.text(),
+        start: chunk.start_byte.cast_unsigned(),
+        end: chunk.end_byte.cast_unsigned(),
+        document_id: chunk.external_id,
+        title: chunk.title,
+        metadata: parse_metadata(&chunk.metadata),
         lexical_rank: found.lexical_rank,
         vector_rank: found.vector_rank,
         cosine: found.cosine,

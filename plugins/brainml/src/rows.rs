@@ -1,6 +1,11 @@
 //! Reading and writing the rows of collections and documents: SQLite holds the truth.
 
-use diesel::{dsl::sql, prelude::*, sql_types::BigInt, sqlite::SqliteConnection};
+use diesel::{
+    dsl::sql,
+    prelude::*,
+    sql_types::{BigInt, Binary},
+    sqlite::SqliteConnection,
+};
 
 use crate::{
     index::Model,
@@ -46,14 +51,24 @@ pub(crate) struct DocumentRow {
     pub(crate) text: String,
 }
 
-/// A chunk with its document, for results.
-#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
-#[diesel(table_name = brainml_chunks)]
+/// A chunk with its text and what its document says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
 pub(crate) struct ChunkRow {
     pub(crate) id: i64,
     pub(crate) ordinal: i64,
     pub(crate) start_byte: i64,
     pub(crate) end_byte: i64,
+    text: Vec<u8>,
+    pub(crate) external_id: String,
+    pub(crate) title: Option<String>,
+    pub(crate) metadata: String,
+}
+
+impl ChunkRow {
+    /// The chunk's text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.text).into_owned()
+    }
 }
 
 /// All collections by name.
@@ -196,15 +211,25 @@ pub(crate) fn prune_deletions(
     Ok(())
 }
 
-/// The given chunks that still exist, with their documents.
-pub(crate) fn chunks(
-    conn: &mut SqliteConnection,
-    chunks: &[i64],
-) -> QueryResult<Vec<(ChunkRow, DocumentRow)>> {
+/// The given chunks that still exist. Only their parts of the texts are read: a document may be a
+/// thousand times as long as its chunk.
+pub(crate) fn chunks(conn: &mut SqliteConnection, chunks: &[i64]) -> QueryResult<Vec<ChunkRow>> {
+    use brainml_documents::dsl;
+    // Offsets count bytes, so the text is cut as a blob (PostgreSQL: convert_to(text, 'UTF8')).
+    let part = "substr(CAST(text AS BLOB), start_byte + 1, end_byte - start_byte)";
     brainml_chunks::table
         .inner_join(brainml_documents::table)
         .filter(brainml_chunks::id.eq_any(chunks))
-        .select((ChunkRow::as_select(), DocumentRow::as_select()))
+        .select((
+            brainml_chunks::id,
+            brainml_chunks::ordinal,
+            brainml_chunks::start_byte,
+            brainml_chunks::end_byte,
+            sql::<Binary>(part),
+            dsl::external_id,
+            dsl::title,
+            dsl::metadata,
+        ))
         .load(conn)
 }
 

@@ -137,7 +137,10 @@ impl<'a> Search<'a> {
 
     /// How many candidates each leg proposes.
     fn depth(&self) -> usize {
-        FEWEST_CANDIDATES.max(2 * self.question.top_k)
+        match self.question.mode {
+            Mode::Hybrid => FEWEST_CANDIDATES.max(2 * self.question.top_k),
+            Mode::Lexical | Mode::Vector => self.question.top_k,
+        }
     }
 
     fn by_words(&self) -> Vec<Ranked<'a>> {

@@ -163,3 +163,36 @@ fn a_group_is_its_best_chunk_and_counts_once() {
     question.top_k = 1;
     assert_eq!(ids(&[&index], &question), ["b"]);
 }
+
+#[test]
+fn a_large_index_is_searched_by_its_graph_and_a_narrow_filter_by_scanning() {
+    let mut index = Index::default();
+    index.adopt(Some(Model {
+        name: "m".into(),
+        hash: "h".into(),
+    }));
+    for row in 1..=4500_i16 {
+        let mut document = analyzed(row.into(), &format!("{row:04}"), "", "wing");
+        let (sin, cos) = (f32::from(row) / 3000.0).sin_cos();
+        document.chunks[0].vector = Some(vec![cos, sin]);
+        index.put(with_metadata(document, json!({"row": row})));
+    }
+    let mut question = question("nothing");
+    question.mode = Mode::Vector;
+    question.vector = Some(("h".into(), vec![1.0, 0.0]));
+    let found = search(&[&index], &question).unwrap();
+    // bf16 makes neighbours at these angles equal, so that only about the nearest come first.
+    assert_eq!(found.len(), 10);
+    assert!(
+        found.iter().all(|found| found.chunk / 1000 < 400),
+        "{found:?}"
+    );
+    let narrow = json!({"type": "gt", "key": "row", "value": 4480});
+    question.filter = Some(serde_json::from_value::<Filter>(narrow).unwrap());
+    let found = search(&[&index], &question).unwrap();
+    assert!(
+        found.iter().all(|found| found.chunk / 1000 > 4480),
+        "{found:?}"
+    );
+    assert_eq!(found.len(), 10);
+}
