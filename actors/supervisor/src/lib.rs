@@ -43,6 +43,7 @@ mod root;
 mod roster;
 mod seat;
 mod survive;
+mod tenure;
 mod ward;
 mod watcher;
 

@@ -1,9 +1,7 @@
 //! A ward: one plugin in the root supervisor's care, running or not.
 
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use actix::Arbiter;
-use futures_util::FutureExt;
 use messages::{
     fault::Fault,
     line::{Card, Directory, Gate},
@@ -12,18 +10,16 @@ use messages::{
 };
 use serde_json::Value;
 use tokio::{
-    sync::{Mutex, oneshot},
-    task::JoinHandle,
+    sync::Mutex,
     time::{sleep, timeout},
 };
 
 use crate::{
     baseline::Entry,
     configuration::{Override, amend, shown},
-    lease::Lease,
     registry::Registration,
     root::Keep,
-    watcher::watch,
+    tenure::Tenure,
 };
 
 /// How often a stopping plugin is asked whether calls are still at work in it.
@@ -50,13 +46,6 @@ pub(crate) struct Ward {
 struct Desk {
     kept: Override,
     tenure: Option<Tenure>,
-}
-
-/// A plugin's time between a start and a stop, in the gateway's hands.
-struct Tenure {
-    lease: Arc<Lease>,
-    arbiter: Arbiter,
-    watcher: JoinHandle<()>,
 }
 
 impl Ward {
@@ -179,33 +168,27 @@ impl Ward {
             return Ok(());
         }
         let settings = self.settings(&desk.kept)?;
-        let arbiter = Arbiter::try_new().map_err(|error| {
-            Fault::internal(format!(
-                "the system gives no thread to {}: {error}",
-                self.name()
-            ))
-        })?;
         if let Some(failed) = desk.tenure.take() {
-            failed.watcher.abort();
-            failed.lease.end();
+            failed.abandon();
         }
         self.gate.edit_card(|card| card.reason = None);
         self.gate.set_status(Status::Starting);
-        let lease = Lease::new(self.gate.clone());
-        let Registration { policy, start, .. } = &startable.registration;
-        let thread = arbiter.handle();
-        start(
-            lease.clone(),
-            self.directory.clone(),
-            settings.into(),
-            &thread,
+        let tenure = Tenure::begin(
+            &startable.registration,
+            &self.gate,
+            &self.directory,
+            settings,
         );
-        let watcher = actix::spawn(watch(self.gate.clone(), thread, policy.hang_after));
-        desk.tenure = Some(Tenure {
-            lease,
-            arbiter,
-            watcher,
-        });
+        match tenure {
+            Ok(tenure) => desk.tenure = Some(tenure),
+            Err(error) => {
+                self.gate.set_status(Status::Stopped);
+                let name = self.name();
+                return Err(Fault::internal(format!(
+                    "the system gives no thread to {name}: {error}"
+                )));
+            }
+        }
         Ok(())
     }
 
@@ -223,13 +206,13 @@ impl Ward {
     pub(crate) async fn stop(&self, limit: Duration) -> PluginState {
         let mut desk = self.desk.lock().await;
         if let Some(tenure) = desk.tenure.take() {
-            tenure.lease.close();
+            tenure.close();
             let was = self.gate.status();
             self.gate.set_status(Status::Stopping);
             if was == Status::Running {
                 drop(timeout(limit, self.drained()).await);
             }
-            self.finish(tenure, limit).await;
+            tenure.end(limit).await;
             self.gate.set_hanging(false);
             self.gate.edit_card(|card| card.reason = None);
             self.gate.set_status(Status::Stopped);
@@ -246,19 +229,6 @@ impl Ward {
             }
             sleep(DRAIN_STEP).await;
         }
-    }
-
-    async fn finish(&self, tenure: Tenure, limit: Duration) {
-        tenure.lease.stop().cancel();
-        let ended = match ended(tenure.arbiter) {
-            Ok(ended) => timeout(limit, ended).await.is_ok(),
-            Err(_) => false,
-        };
-        if !ended {
-            log::error!(target: self.name(), "did not stop within {limit:.1?}: thread abandoned");
-        }
-        tenure.lease.end();
-        tenure.watcher.abort();
     }
 
     /// How long this plugin may take to stop.
@@ -312,18 +282,4 @@ fn card(startable: &Result<Startable, String>) -> Card {
             ..Card::default()
         },
     )
-}
-
-/// Fires when the arbiter's thread has ended. Joining blocks, so a thread does it that may linger
-/// for as long as the one it waits for.
-fn ended(arbiter: Arbiter) -> io::Result<impl Future<Output = ()>> {
-    let (tell, told) = oneshot::channel();
-    std::thread::Builder::new()
-        .name("supervisor-join".to_owned())
-        .spawn(move || {
-            // How the thread ended is already in the log.
-            drop(arbiter.join());
-            let _gone = tell.send(());
-        })?;
-    Ok(told.map(drop))
 }
