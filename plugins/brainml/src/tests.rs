@@ -108,6 +108,7 @@ async fn a_crash_loses_nothing_and_a_restart_replays_what_the_files_lack() {
     .unwrap();
     let expected = (room.query("wing").await, room.query("heat propeller").await);
     let embedded = room.stats().await.vectors;
+    assert_eq!(embedded, room.stats().await.chunks);
     room.crash();
     let mut room = Room::start(&store, Some("m"));
     let replayed = (room.query("wing").await, room.query("heat propeller").await);
@@ -211,6 +212,8 @@ async fn what_is_deleted_is_gone() {
     .unwrap();
     assert_eq!(room.call(get()).await.unwrap_err().kind, FaultKind::Unknown);
     assert!(!room.ids("flutter wing").await.contains(&"b".to_owned()));
+    let stats = room.stats().await;
+    assert_eq!((stats.documents, stats.vectors), (3, stats.chunks));
     room.call(DeleteCollection { name: "c".into() })
         .await
         .unwrap();
