@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::SystemTime};
 
 use messages::{
+    apikeys::Scope,
     brainml::{Query, Results},
     call::Cx,
     fault::Fault,
@@ -48,7 +49,7 @@ impl Extract {
     /// Answers a chat.
     ///
     /// # Errors
-    /// When the request asks nothing, or the index cannot be asked.
+    /// When the caller may not query, the request asks nothing, or the index cannot be asked.
     pub(crate) async fn chat(
         &self,
         body: &Chat,
@@ -81,6 +82,8 @@ impl Extract {
         cx: Cx,
         count: Count,
     ) -> Result<Completion, Fault> {
+        // This model is nothing but its documents, whether or not the request names collections.
+        cx.caller().require(&Scope::BRAINML_QUERY)?;
         let most = self.settings.max_input_bytes;
         if request.question.len() > most {
             let text = format!("the question is longer than {most} bytes");

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use actix::{Actor, Context, Handler};
 use messages::{
+    apikeys::{Caller, Scopes},
     brainml::Hit,
     call::Call,
     fault::FaultKind,
@@ -255,4 +256,18 @@ async fn an_index_that_does_not_run_is_the_callers_to_know() {
         .await
         .unwrap_err();
     assert_eq!(fault.kind, FaultKind::Stopped);
+}
+
+#[actix::test]
+async fn a_caller_who_may_not_query_gets_no_quotes() {
+    let (engine, asked) = engine(vec![hit(1.0)]);
+    let mut origin = cx().origin();
+    origin.caller = Arc::new(Caller {
+        scopes: Scopes::from_iter([Scope::LLM_CHAT]),
+        ..Caller::owner()
+    });
+    let stranger = Cx::new(origin, cx().deadline(), None);
+    let answer = engine.chat(&chat(json!({})), stranger, words()).await;
+    assert_eq!(answer.unwrap_err().kind, FaultKind::Denied);
+    assert!(asked.lock().unwrap().is_empty());
 }
