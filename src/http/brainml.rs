@@ -1,19 +1,16 @@
 //! Collections, documents and search.
 
-use actix_web::{HttpResponse, delete, get, post, put, web};
-use messages::{
-    brainml::{
-        CreateCollection, DeleteCollection, DeleteDocument, Document, Filter, GetDocument, Group,
-        IndexDocuments, Indexed, ListCollections, Mode, Query, ReadStats, Results, Stats,
-    },
-    fault::Fault,
+use actix_web::{HttpRequest, HttpResponse, delete, get, post, put, web};
+use messages::brainml::{
+    CreateCollection, DeleteCollection, DeleteDocument, Document, Filter, GetDocument, Group,
+    IndexDocuments, Indexed, ListCollections, Mode, Query, ReadStats, Results, Stats,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
     caller::{Allowed, BrainmlAdmin, BrainmlIndex, BrainmlQuery, BrainmlStats},
-    error::{ErrorBody, Problem},
+    error::{ErrorBody, Problem, bad_body, unreadable},
 };
 
 /// All collections.
@@ -78,12 +75,14 @@ pub(crate) async fn list(caller: Allowed<BrainmlStats>) -> Result<HttpResponse, 
 #[put("/brainml/collections/{name}")]
 pub(crate) async fn create(
     caller: Allowed<BrainmlIndex>,
+    request: HttpRequest,
     name: web::Path<String>,
-    body: web::Bytes,
+    body: Result<web::Bytes, actix_web::Error>,
 ) -> Result<HttpResponse, Problem> {
+    let body = body.map_err(|error| bad_body(&error, caller.edge().body_limit))?;
     if !body.is_empty() {
         serde_json::from_slice::<CollectionSettings>(&body)
-            .map_err(|error| Fault::invalid(format!("the body cannot be read: {error}")))?;
+            .map_err(|error| unreadable(&error, request.path()))?;
     }
     let name = name.into_inner();
     let stats = caller.port().call(CreateCollection { name }).await?;

@@ -1,9 +1,20 @@
 //! Who asks: the one guard, as an argument type. A handler that takes `Allowed<LlmChat>` cannot be
 //! reached without the scope `llm.chat`.
 
-use std::{future::Future, marker::PhantomData, pin::Pin, sync::Arc};
+use std::{
+    future::{Ready, ready},
+    marker::PhantomData,
+    sync::Arc,
+};
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest,
+    body::MessageBody,
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    http::header,
+    middleware::Next,
+    web,
+};
 use jiff::Timestamp;
 use messages::{
     apikeys::{
@@ -16,7 +27,7 @@ use messages::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Edge, error::Problem, request_id::RequestId};
+use super::{Edge, auth::CookiePolicy, error::Problem, request_id::RequestId};
 
 /// A scope that a route needs, as a type.
 pub(crate) trait Need: 'static {
@@ -68,6 +79,18 @@ impl<S> Allowed<S> {
         &self.origin.caller
     }
 
+    /// Whether the credential that came with the request still holds: for what outlives a request.
+    pub(crate) fn still_holds(&self, request: &HttpRequest) -> Box<dyn Fn() -> bool> {
+        if request.conn_data::<LocalSocket>().is_some() {
+            return Box::new(|| true);
+        }
+        let (edge, digest) = (self.edge.clone(), presented(&self.edge, request));
+        Box::new(move || {
+            let now = Timestamp::now();
+            digest.is_some_and(|digest| edge.credentials.grant(&digest, now).is_some())
+        })
+    }
+
     /// What all handlers share.
     pub(crate) fn edge(&self) -> &Edge {
         &self.edge
@@ -81,24 +104,56 @@ impl<S> Allowed<S> {
 
 impl<S: Need> FromRequest for Allowed<S> {
     type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+    type Future = Ready<Result<Self, Problem>>;
 
+    // Ready at once: of several extractors the first that fails gives the answer, and nobody whom
+    // the gateway does not know is to learn what it thinks of a body.
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        Box::pin(async move {
-            let edge = edge(&request)?;
-            let caller = authenticate(&edge, &request).await?;
-            if let Some(scope) = S::SCOPE {
-                caller.require(&scope)?;
-            }
-            Ok(Self {
-                origin: origin(&request, caller),
-                edge,
-                scope: PhantomData,
-            })
-        })
+        ready(allowed(request).map_err(Problem))
     }
 }
+
+fn allowed<S: Need>(request: &HttpRequest) -> Result<Allowed<S>, Fault> {
+    let asker = request.extensions().get::<Asker>().cloned();
+    let Asker(caller) = asker.ok_or_else(|| Fault::internal("nobody asked who the caller is"))?;
+    let caller = caller?;
+    if let Some(scope) = S::SCOPE {
+        caller.require(&scope)?;
+    }
+    Ok(Allowed {
+        origin: origin(request, caller),
+        edge: edge(request)?,
+        scope: PhantomData,
+    })
+}
+
+/// Who asks, or why that is not known.
+#[derive(Debug, Clone)]
+struct Asker(Result<Arc<Caller>, Fault>);
+
+/// The middleware that finds out who asks. It refuses nobody, and where anyone may ask it does not
+/// even look: those routes must answer while `apikeys` cannot.
+pub(crate) async fn identify<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    if !PUBLIC.contains(&request.path()) {
+        let caller = match edge(request.request()) {
+            Ok(edge) => authenticate(&edge, request.request()).await,
+            Err(fault) => Err(fault),
+        };
+        request.extensions_mut().insert(Asker(caller));
+    }
+    next.call(request).await
+}
+
+/// Routes that anyone may use.
+const PUBLIC: [&str; 4] = [
+    "/auth/login",
+    "/health/live",
+    "/health/ready",
+    "/openapi.json",
+];
 
 /// What all handlers share.
 pub(crate) fn edge(request: &HttpRequest) -> Result<web::Data<Edge>, Fault> {
@@ -125,7 +180,7 @@ async fn authenticate(edge: &Edge, request: &HttpRequest) -> Result<Arc<Caller>,
     if request.conn_data::<LocalSocket>().is_some() {
         return Ok(Arc::new(Caller::owner()));
     }
-    let digest = presented(request).ok_or_else(refusal)?;
+    let digest = presented(edge, request).ok_or_else(refusal)?;
     let now = Timestamp::now();
     let on_our_account = origin(request, Arc::new(Caller::owner()));
     let port = Port::new(edge.directory.clone(), on_our_account);
@@ -141,7 +196,7 @@ async fn authenticate(edge: &Edge, request: &HttpRequest) -> Result<Arc<Caller>,
 }
 
 /// The digest of the credential that the request carries, if it carries a well-formed one.
-fn presented(request: &HttpRequest) -> Option<Digest> {
+fn presented(edge: &Edge, request: &HttpRequest) -> Option<Digest> {
     let header = |name: &str| request.headers().get(name)?.to_str().ok();
     if let Some(value) = header(header::AUTHORIZATION.as_str()) {
         let (scheme, key) = value.split_once(' ')?;
@@ -153,7 +208,21 @@ fn presented(request: &HttpRequest) -> Option<Digest> {
     if let Some(key) = header("x-api-key") {
         return key_digest(key);
     }
-    session(request)
+    session(request, edge.cookies).filter(|_| same_origin(edge, request))
+}
+
+/// Whether a request with a cookie comes from the gateway's own pages. Browsers send the cookie
+/// along from other ports of the same host too, and open sockets from anywhere; programs name no
+/// origin.
+fn same_origin(edge: &Edge, request: &HttpRequest) -> bool {
+    let text = |name: header::HeaderName| request.headers().get(name)?.to_str().ok();
+    let Some(origin) = text(header::ORIGIN) else {
+        return true;
+    };
+    let public = edge.public_url.as_deref();
+    let own = text(header::HOST).and_then(|host| Some((origin.split_once("://")?.1, host)));
+    public.is_some_and(|url| url.trim_end_matches('/') == origin)
+        || own.is_some_and(|(authority, host)| authority == host)
 }
 
 /// A key whose checksum is wrong is no key: it is refused without a look-up.
@@ -161,14 +230,11 @@ fn key_digest(key: &str) -> Option<Digest> {
     is_key(key).then(|| digest(key))
 }
 
-/// The digest of the session cookie.
-pub(crate) fn session(request: &HttpRequest) -> Option<Digest> {
-    let cookie = COOKIES.iter().find_map(|name| request.cookie(name))?;
-    Some(digest(cookie.value()))
+/// The digest of the session cookie. A key in its place is no session: both are found in one table.
+pub(crate) fn session(request: &HttpRequest, policy: CookiePolicy) -> Option<Digest> {
+    let cookie = request.cookie(policy.name())?;
+    (!is_key(cookie.value())).then(|| digest(cookie.value()))
 }
-
-/// The names of the session cookie: with and without `Secure`.
-pub(crate) const COOKIES: [&str; 2] = ["__Host-bkg", "bkg_session"];
 
 /// One answer for every credential that does not hold, so that nothing can be learnt from it.
 fn refusal() -> Fault {

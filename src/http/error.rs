@@ -128,6 +128,12 @@ pub(crate) fn as_openai(fault: Fault) -> Problem {
     Problem(Fault { kind, ..fault })
 }
 
+/// Routes whose last parameter may hold slashes, which the generated document does not tell.
+const DEEP: [&str; 2] = [
+    "/v1/models/{model}",
+    "/brainml/collections/{name}/documents/{id}",
+];
+
 /// The methods of every route, to tell a wrong method from an unknown path.
 #[derive(Debug)]
 pub(crate) struct Methods(Vec<(ResourceDef, Vec<&'static str>)>);
@@ -138,7 +144,7 @@ impl Methods {
         let routes = document.paths.paths.iter();
         Self(
             routes
-                .map(|(path, item)| (ResourceDef::new(path.as_str()), methods(item)))
+                .map(|(path, item)| (route(path), methods(item)))
                 .collect(),
         )
     }
@@ -146,6 +152,13 @@ impl Methods {
     fn allowed(&self, path: &str) -> Vec<&'static str> {
         let matching = self.0.iter().filter(|(route, _)| route.is_match(path));
         matching.flat_map(|(_, methods)| methods.clone()).collect()
+    }
+}
+
+fn route(path: &str) -> ResourceDef {
+    match path.strip_suffix('}').filter(|_| DEEP.contains(&path)) {
+        Some(open) => ResourceDef::new(format!("{open}:.+}}")),
+        None => ResourceDef::new(path),
     }
 }
 
@@ -189,19 +202,37 @@ pub(crate) fn bad_json(
 ) -> actix_web::Error {
     use actix_web::error::JsonPayloadError as E;
     let fault = match error {
-        E::Overflow { limit } | E::OverflowKnownLength { limit, .. } => {
-            Fault::invalid(format!("the body is larger than {limit} bytes"))
-                .with_code("payload_too_large")
-        }
+        E::Overflow { limit } | E::OverflowKnownLength { limit, .. } => too_large(limit),
         E::ContentType => {
             Fault::invalid("the body must be JSON, sent with Content-Type: application/json")
                 .with_code("unsupported_media_type")
         }
-        E::Deserialize(error) if error.is_data() => misshapen(&error, request.path()),
-        E::Deserialize(error) => Fault::invalid(format!("the body is not JSON: {error}")),
+        E::Deserialize(error) => unreadable(&error, request.path()),
         other => Fault::invalid(format!("the body cannot be read: {other}")),
     };
     Problem(fault).into()
+}
+
+/// A body of at most `limit` bytes that cannot be taken in at all.
+pub(crate) fn bad_body(error: &actix_web::Error, limit: usize) -> Fault {
+    use actix_web::error::PayloadError;
+    match error.as_error() {
+        Some(PayloadError::Overflow) => too_large(limit),
+        _ => Fault::invalid(format!("the body cannot be read: {error}")),
+    }
+}
+
+fn too_large(limit: usize) -> Fault {
+    let fault = Fault::invalid(format!("the body is larger than {limit} bytes"));
+    fault.with_code("payload_too_large")
+}
+
+/// What was sent to `path` and is no JSON, or JSON of the wrong shape.
+pub(crate) fn unreadable(error: &serde_json::Error, path: &str) -> Fault {
+    match error.is_data() {
+        true => misshapen(error, path),
+        false => Fault::invalid(format!("the body is not JSON: {error}")),
+    }
 }
 
 /// JSON whose shape is wrong: well-formed but wrong, which under `/v1` OpenAI calls invalid. The

@@ -21,7 +21,11 @@ use socket2::SockRef;
 use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
 
-use super::{Edge, caller::LocalSocket, error, json, openapi, request_id, routes};
+use super::{
+    Edge,
+    caller::{self, LocalSocket},
+    error, json, openapi, request_id, routes,
+};
 use crate::settings;
 
 /// A peer that has acknowledged nothing for this long is gone: a session that is not polled cannot
@@ -94,13 +98,16 @@ fn app(
         .openapi(openapi::Base::openapi())
         .app_data(edge.clone())
         .app_data(json(edge.body_limit))
+        .app_data(web::PayloadConfig::new(edge.body_limit))
         .app_data(web::QueryConfig::default().error_handler(error::bad_query))
         .app_data(web::PathConfig::default().error_handler(error::bad_path))
         .configure(|app| routes(app, edge))
         .split_for_parts();
+    let document = openapi::complete(document);
     app.app_data(web::Data::new(error::Methods::of(&document)))
         .app_data(web::Data::new(document))
         .default_service(web::to(error::nowhere))
+        .wrap(from_fn(caller::identify))
         .wrap(from_fn(request_id::around))
 }
 

@@ -44,8 +44,9 @@ pub(crate) async fn one(
     caller: Allowed<Anyone>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
+    let id = id.into_inner();
     let models = models(&caller).await?;
-    let found = models.into_iter().find(|model| model.id == *id);
+    let found = models.into_iter().find(|model| model.id == id);
     let model = found.ok_or_else(|| {
         Fault::unknown(format!("there is no model {id:?}; /v1/models lists them"))
             .with_param("model")
