@@ -50,12 +50,12 @@ impl Origin {
     }
 }
 
-/// The context of one call. Dropping it gives the permit back, so it lives as long as the work does.
+/// The context of one call. It holds the call's permit, so it lives as long as the work does.
 #[derive(Debug)]
 pub struct Cx {
     origin: Origin,
     deadline: Instant,
-    _permit: Option<Permit>,
+    permit: Option<Arc<Permit>>,
 }
 
 impl Cx {
@@ -64,7 +64,17 @@ impl Cx {
         Self {
             origin,
             deadline,
-            _permit: permit,
+            permit: permit.map(Arc::new),
+        }
+    }
+
+    /// The same call's context once more, for work that goes on elsewhere: the permit is given back
+    /// when the last of them is dropped.
+    pub(crate) fn share(&self) -> Self {
+        Self {
+            origin: self.origin.clone(),
+            deadline: self.deadline,
+            permit: self.permit.clone(),
         }
     }
 

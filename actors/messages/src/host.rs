@@ -1,6 +1,11 @@
 //! What a plugin's factory is given: its settings, ports to others, and places to do work.
 
-use std::{io, panic::AssertUnwindSafe, sync::Arc, thread::JoinHandle};
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread::JoinHandle,
+};
 
 use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
@@ -8,7 +13,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    call::{Capability, Origin},
+    call::{Capability, Cx, Origin},
     fault::{Fault, panic_text},
     line::{Directory, Gate},
     log_record::tag_thread,
@@ -99,7 +104,8 @@ impl Host {
             })
     }
 
-    /// Runs work that blocks or computes on a thread for such work, and waits for it.
+    /// Runs work of the plugin's own account that blocks or computes, on a thread for such work, and
+    /// waits for it. Work on behalf of a call goes through [`Host::run_for`].
     ///
     /// # Errors
     /// [`Crashed`](crate::fault::FaultKind::Crashed) when it panics; the plugin lives on.
@@ -107,15 +113,37 @@ impl Host {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Fault> {
-        let tag = self.name.clone();
+        let host = self.clone();
         let task = tokio::task::spawn_blocking(move || {
-            tag_thread(tag);
-            work()
+            tag_thread(host.name.clone());
+            // Caught here and not at the other end, where nobody may wait any more.
+            catch_unwind(AssertUnwindSafe(work))
+                .map_err(|panic| host.report_panic("a worker", &*panic))
         });
-        task.await.map_err(|error| match error.try_into_panic() {
-            Ok(panic) => self.report_panic("a worker", &*panic),
-            Err(_) => Fault::cancelled("the gateway is stopping"),
-        })
+        task.await
+            .unwrap_or_else(|_| Err(Fault::cancelled("the gateway is stopping")))
+    }
+
+    /// As [`Host::run`], on behalf of a call. Such work cannot be broken off, so it keeps the call's
+    /// permit until it is done, also when the caller leaves before; and it does not begin at all
+    /// when the call is over by the time a thread is free.
+    ///
+    /// # Errors
+    /// As [`Host::run`], and [`Cancelled`](crate::fault::FaultKind::Cancelled) when it did not begin.
+    pub async fn run_for<T: Send + 'static>(
+        &self,
+        cx: &Cx,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Fault> {
+        let cx = cx.share();
+        let work = move || {
+            if cx.is_over() {
+                Err(Fault::cancelled("the call was over before its work began"))
+            } else {
+                Ok(work())
+            }
+        };
+        self.run(work).await?
     }
 
     /// Logs and counts a panic that cost one call or one background task, and answers the fault
@@ -125,5 +153,77 @@ impl Host {
         self.gate.count_panic();
         log::error!(target: &self.name, "{place} panicked: {text}");
         Fault::crashed(format!("{} panicked over this call: {text}", self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use tokio::{runtime::Builder, time::Instant};
+
+    use super::*;
+    use crate::{fault::FaultKind, line::Card, plugin::Status};
+
+    fn host() -> Host {
+        let directory = Directory::default();
+        let changes = directory.changes();
+        let gate = Gate::new("test", Status::Running, Card::default(), changes);
+        let life = CancellationToken::new();
+        Host::new(Arc::default(), directory, Arc::new(gate), life)
+    }
+
+    fn cx(time: Duration) -> Cx {
+        Cx::new(Origin::internal("test"), Instant::now() + time, None)
+    }
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    /// Queues work behind other work, then lets `end` end its call; answers its outcome.
+    fn queued(time: Duration, end: impl FnOnce(&Cx)) -> Result<&'static str, Fault> {
+        let one_thread = Builder::new_current_thread()
+            .enable_time()
+            .max_blocking_threads(1)
+            .build();
+        one_thread.unwrap().block_on(async {
+            let (release, hold) = mpsc::channel::<()>();
+            let busy = tokio::task::spawn_blocking(move || hold.recv());
+            let (host, cx) = (host(), cx(time));
+            let work = host.run_for(&cx, || "done");
+            tokio::pin!(work);
+            assert!((&mut work).now_or_never().is_none());
+            end(&cx);
+            drop(release);
+            drop(busy.await);
+            work.await
+        })
+    }
+
+    #[test]
+    fn queued_work_whose_call_is_over_does_not_begin() {
+        let left = queued(LONG, |cx| cx.cancel().cancel());
+        assert_eq!(left.unwrap_err().kind, FaultKind::Cancelled);
+        let late = queued(Duration::ZERO, |_| ());
+        assert_eq!(late.unwrap_err().kind, FaultKind::Cancelled);
+        assert_eq!(queued(LONG, |_| ()), Ok("done"));
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_work_that_nobody_waits_for_is_counted() {
+        let (host, cx) = (host(), cx(LONG));
+        let (go, wait) = mpsc::channel::<()>();
+        let work = host.run_for(&cx, move || -> () {
+            drop(wait.recv());
+            panic!("told to")
+        });
+        assert!(work.now_or_never().is_none(), "and its future is gone");
+        drop(go);
+        let counted = async {
+            while host.gate.state().calls.panics == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let patience = Duration::from_secs(10);
+        tokio::time::timeout(patience, counted).await.unwrap();
     }
 }

@@ -49,6 +49,31 @@ fn work_is_dropped_soon_after_its_caller() {
 }
 
 #[test]
+fn work_on_a_worker_keeps_its_permit_after_its_caller_has_gone() {
+    run(async {
+        let policy = Policy {
+            permits: 1,
+            ..quick()
+        };
+        let rig = Plan::policy(policy).started().await;
+        let call = rig.send::<0>(Deed::Work(Duration::from_millis(200)));
+        rig.until("the work", |rig| rig.scripts[0].count("working") == 1)
+            .await;
+        call.abort();
+        rig.until("the end", |rig| rig.state("zero").calls.cancelled == 1)
+            .await;
+        pause(20).await;
+        let fault = rig.ask::<0>(Deed::Count).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Overloaded);
+        assert_eq!(rig.scripts[0].count("worked"), 0);
+        rig.until("room", |rig| rig.state("zero").calls.in_flight == 0)
+            .await;
+        assert_eq!(rig.scripts[0].count("worked"), 1);
+        assert_eq!(rig.ask::<0>(Deed::Count).await, Ok(2));
+    });
+}
+
+#[test]
 fn a_deadline_ends_the_call_and_its_work() {
     run(async {
         let rig = Plan::default().started().await;

@@ -103,6 +103,8 @@ pub enum Deed {
     Block(Duration),
     /// Answers after a while.
     Wait(Duration),
+    /// Blocks a worker's thread.
+    Work(Duration),
     /// Starts a background task that ticks, and one that panics.
     Background,
     Size,
@@ -185,6 +187,15 @@ impl<const N: usize> Serve<Do<N>> for Puppet<N> {
                 tokio::time::sleep(time).await;
                 std::mem::forget(witness);
                 Ok(calls)
+            }),
+            Deed::Work(time) => Answer::later(async move {
+                let work = move || {
+                    script.say("working");
+                    std::thread::sleep(time);
+                    script.say("worked");
+                    calls
+                };
+                host.run_for(&call.cx, work).await
             }),
             Deed::Background => {
                 host.spawn(async { panic!("told to, in the background") });
