@@ -9,7 +9,7 @@ VENV := target/venv
 # Fetched once, for tests and benches.
 MODELS := target/models
 
-.PHONY: run build test lint fmt bench deny models tools venv
+.PHONY: run build test lint fmt bench deny models tools nextest venv
 
 run: build
 	@[ -f $(DATA)/models/$(MODEL)/model.safetensors ] || target/release/bkg --data-dir $(DATA) models pull $(MODEL) \
@@ -19,7 +19,8 @@ run: build
 build: tools
 	cargo build --release --locked
 
-test: tools lint deny models venv
+test: tools nextest lint deny models venv
+	@[ -d "$${BKG_TEST_DATA:-../shared/data}" ] || echo "bkg: SKIPPED: tests on data that cannot be shipped; set BKG_TEST_DATA" >&2
 	BKG_TEST_PYTHON=$(CURDIR)/$(VENV)/bin/python BKG_TEST_MODELS=$(CURDIR)/$(MODELS) \
 	  cargo nextest run --workspace --locked --no-fail-fast
 	cargo test --workspace --locked --doc
@@ -52,4 +53,6 @@ $(VENV)/ready: tests/requirements.txt | tools
 tools:
 	@missing=""; for tool in cargo cc c++ python3; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	  [ -z "$$missing" ] || { echo "bkg: please install:$$missing (Rust comes from rustup; on Debian: apt-get install g++ python3-venv)" >&2; exit 1; }
-	@cargo nextest --version >/dev/null 2>&1 || [ "$(filter run build bench,$(MAKECMDGOALS))" ] || cargo install cargo-nextest --locked
+
+nextest: tools
+	@cargo nextest --version >/dev/null 2>&1 || cargo install cargo-nextest --locked

@@ -93,6 +93,9 @@ pub enum CliError {
     /// No gateway runs and the command needs one.
     #[error("no gateway runs on {0}; start it with `bkg serve`")]
     NotRunning(PathBuf),
+    /// The gateway runs and is not well.
+    #[error("not ready: {0}")]
+    NotReady(String),
     /// The gateway said something that this command does not understand.
     #[error("the gateway answered something unexpected: {0}")]
     Answer(String),
@@ -147,7 +150,7 @@ async fn dispatch(args: Args) -> Result<(), CliError> {
     if let Command::Serve(serve) = &command {
         flags.set.extend(serve.settings());
     }
-    let settings = Settings::load(&flags, std::env::vars())?;
+    let settings = Settings::load(&flags, std::env::vars_os())?;
     let json = args.json;
     match command {
         Command::Serve(_) => serve::run(settings).await,

@@ -16,8 +16,7 @@ pub(crate) mod ws;
 use std::{sync::Arc, time::Instant};
 
 use actix_web::web;
-use futures_util::future::BoxFuture;
-use messages::{apikeys::Credentials, fault::Fault, line::Directory};
+use messages::{apikeys::Credentials, line::Directory};
 use utoipa_actix_web::{scope, service_config::ServiceConfig};
 
 use self::auth::CookiePolicy;
@@ -32,9 +31,11 @@ pub(crate) struct Edge {
     /// The log's ring, for the sockets.
     pub(crate) logs: ws::Logs,
     /// Whether the store can be written.
-    pub(crate) store_check: Box<dyn Fn() -> BoxFuture<'static, Result<(), Fault>> + Send + Sync>,
+    pub(crate) store: health::StoreHealth,
     /// How the gateway ends.
     pub(crate) drain: Arc<Drain>,
+    /// The address that people see, where it is not the one that is listened on.
+    pub(crate) public_url: Option<String>,
     /// How the session cookie is sent.
     pub(crate) cookies: CookiePolicy,
     /// The largest body, in bytes.

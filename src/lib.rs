@@ -53,10 +53,15 @@ pub async fn start(settings: Settings, serving: Serving) -> Result<Gateway, Star
     let house = House::open(&settings, everyone)?;
     let edge = house.edge(&settings);
     let drain = edge.drain.clone();
-    let listening = http::server::listen(edge, &settings.server, everyone, &settings.socket())
-        .map_err(|error| StartError::listen(&settings.server, everyone, error))?;
+    let socket = match everyone {
+        true => settings.socket(),
+        false => settings.own_socket(),
+    };
+    let listening = http::server::listen(edge, &settings.server, everyone, &socket)?;
     actix_web::rt::spawn(listening.server);
     house.start(only).await;
+    // Commands find the socket only now, when what they ask for is there.
+    listening.socket.publish()?;
     if let Some(address) = listening.address {
         log::info!("listening on http://{address}");
     }
@@ -82,47 +87,77 @@ impl Gateway {
     }
 
     /// Serves until SIGTERM or SIGINT, and then ends in good order: readiness goes first, streams
-    /// finish or are ended with an error, plugins stop last.
+    /// finish or are ended with an error, plugins stop last. A second signal ends the streams at
+    /// once, a third the process.
     pub async fn run_until_told_to_stop(self) {
-        match told_to_stop().await {
-            Told::Terminate => {
-                log::info!("told to stop: draining");
-                self.drain.begin();
-                tokio::time::sleep(self.accept_while_draining).await;
-            }
-            // A person at a terminal does not want to wait for a load balancer.
-            Told::Interrupt => log::info!("interrupted: draining"),
-        }
-        self.stop().await;
+        let mut signals = Signals::watch();
+        let told = signals.next().await;
+        log::info!("told to stop: draining");
+        let drain = self.drain.clone();
+        drain.begin();
+        let hurry = async move {
+            signals.next().await;
+            log::warn!("told again: ending what is under way");
+            drain.cut_now();
+            signals.next().await;
+            std::process::exit(130);
+        };
+        actix_web::rt::spawn(hurry);
+        self.end(told == Told::Terminate).await;
     }
 
     /// Ends at once what can end, and the rest when its time is over.
     pub async fn stop(self) {
+        self.end(false).await;
+    }
+
+    async fn end(self, keep_accepting: bool) {
         self.drain.begin();
-        self.drain.close_sockets();
         let drain = self.drain.clone();
         let cut_after = self.cut_after;
         actix_web::rt::spawn(async move {
             tokio::time::sleep(cut_after).await;
             drain.cut_now();
         });
+        if keep_accepting {
+            // A person at a terminal does not want to wait for a load balancer.
+            tokio::select! {
+                () = tokio::time::sleep(self.accept_while_draining) => (),
+                () = self.drain.cut() => (),
+            }
+        }
+        self.drain.close_sockets();
         self.server.stop(true).await;
         self.house.stop().await;
         log::info!("stopped");
     }
 }
 
+#[derive(PartialEq, Eq)]
 enum Told {
     Terminate,
     Interrupt,
 }
 
-async fn told_to_stop() -> Told {
-    let mut terminate = signal(SignalKind::terminate()).ok();
-    let mut interrupt = signal(SignalKind::interrupt()).ok();
-    tokio::select! {
-        () = arrival(terminate.as_mut()) => Told::Terminate,
-        () = arrival(interrupt.as_mut()) => Told::Interrupt,
+/// The signals that end a gateway.
+struct Signals {
+    terminate: Option<Signal>,
+    interrupt: Option<Signal>,
+}
+
+impl Signals {
+    fn watch() -> Self {
+        Self {
+            terminate: signal(SignalKind::terminate()).ok(),
+            interrupt: signal(SignalKind::interrupt()).ok(),
+        }
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            () = arrival(self.terminate.as_mut()) => Told::Terminate,
+            () = arrival(self.interrupt.as_mut()) => Told::Interrupt,
+        }
     }
 }
 

@@ -5,12 +5,16 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsString,
     fmt,
     net::IpAddr,
     path::{Path, PathBuf},
 };
 
-use config::{Config, ConfigError, Environment, File, FileFormat};
+use config::{
+    Config, ConfigBuilder, ConfigError, Environment, File, FileFormat, Source,
+    builder::DefaultState,
+};
 use serde::{Deserialize, Serialize};
 
 macro_rules! settings {
@@ -68,7 +72,7 @@ settings! {
         /// Seconds for which new requests are still taken after SIGTERM, so that a load balancer
         /// notices that readiness is gone.
         drain_accept_seconds: u64 = 5,
-        /// Seconds that streams get to finish after that.
+        /// Seconds after which streams that have not finished are ended with an error.
         drain_seconds: u64 = 30,
         /// The largest request body, in bytes; documents have their own limit.
         body_limit: usize = 2 << 20,
@@ -99,15 +103,32 @@ impl fmt::Debug for Secret {
 /// A setting that cannot be used, with its key and where it came from.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The file or a value is wrong.
-    #[error("settings: {0}")]
-    Wrong(#[from] ConfigError),
+    /// A source holds a value that is wrong, or one that nobody knows.
+    #[error("{from}: {error}")]
+    Wrong {
+        /// The source: a file, the environment, the flags.
+        from: String,
+        /// What is wrong, with the key.
+        error: Box<ConfigError>,
+    },
+    /// An environment variable that is not text.
+    #[error("the environment (BKG_*): {0} is not UTF-8")]
+    NotText(String),
     /// A `--set` without `=`.
     #[error("settings: --set {0:?} is not of the form key=value")]
     Flag(String),
     /// A file that was named does not exist.
     #[error("settings: there is no file {0}")]
     NoFile(PathBuf),
+}
+
+impl SettingsError {
+    fn wrong(from: &str, error: ConfigError) -> Self {
+        Self::Wrong {
+            from: from.to_owned(),
+            error: Box::new(error),
+        }
+    }
 }
 
 /// What the command line says about settings.
@@ -123,29 +144,31 @@ impl Settings {
     /// Reads all sources.
     ///
     /// # Errors
-    /// Names the key and the source of the first setting that is wrong.
+    /// Names the first source that is wrong, and the key in it.
     pub fn load(
         flags: &Flags,
-        environment: impl IntoIterator<Item = (String, String)>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, SettingsError> {
-        let mut sources = Config::builder();
+        let mut all = Config::builder();
         if let Some(path) = settings_file(flags)? {
-            sources = sources.add_source(File::from(path).format(FileFormat::Toml));
+            let file = File::from(path.as_path()).format(FileFormat::Toml);
+            check(&path.display().to_string(), file.clone())?;
+            all = all.add_source(file);
         }
-        sources = sources.add_source(
-            Environment::with_prefix("BKG")
-                .prefix_separator("_")
-                .separator("__")
-                .ignore_empty(true)
-                .source(Some(ours(environment))),
-        );
-        for pair in &flags.set {
-            let (key, value) = pair
-                .split_once('=')
-                .ok_or_else(|| SettingsError::Flag(pair.clone()))?;
-            sources = sources.set_override(key, value)?;
-        }
-        Ok(sources.build()?.try_deserialize()?)
+        let environment = Environment::with_prefix("BKG")
+            .prefix_separator("_")
+            .separator("__")
+            .ignore_empty(true)
+            .source(Some(ours(environment)?));
+        check("the environment (BKG_*)", environment.clone())?;
+        all = all.add_source(environment);
+        let flags = flags_as_source(flags)?;
+        check("the flags", flags.clone())?;
+        Self::read(all.add_source(flags)).map_err(|error| SettingsError::wrong("settings", error))
+    }
+
+    fn read(sources: ConfigBuilder<DefaultState>) -> Result<Self, ConfigError> {
+        sources.build()?.try_deserialize()
     }
 
     /// Where models lie.
@@ -157,6 +180,11 @@ impl Settings {
     /// The socket over which the command line reaches a running gateway.
     pub fn socket(&self) -> PathBuf {
         self.data_dir.join("bkg.sock")
+    }
+
+    /// The socket of a command's own gateway, which runs a few plugins for that command alone.
+    pub fn own_socket(&self) -> PathBuf {
+        self.data_dir.join("bkg.own.sock")
     }
 }
 
@@ -170,11 +198,42 @@ fn settings_file(flags: &Flags) -> Result<Option<PathBuf>, SettingsError> {
     }
 }
 
-/// The tests' own variables share the prefix and are no settings.
-fn ours(environment: impl IntoIterator<Item = (String, String)>) -> HashMap<String, String> {
-    environment
-        .into_iter()
-        .filter(|(name, _)| name.starts_with("BKG_") && !name.starts_with("BKG_TEST_"))
+/// Every setting has a default, so each source can be judged alone, and the wrong one be named.
+fn check(name: &str, source: impl Source + Send + Sync + 'static) -> Result<(), SettingsError> {
+    let alone = Config::builder().add_source(source);
+    Settings::read(alone)
+        .map(drop)
+        .map_err(|error| SettingsError::wrong(name, error))
+}
+
+fn flags_as_source(flags: &Flags) -> Result<Config, SettingsError> {
+    let mut source = Config::builder();
+    for pair in &flags.set {
+        let (key, value) = pair
+            .split_once('=')
+            .ok_or_else(|| SettingsError::Flag(pair.clone()))?;
+        source = source
+            .set_override(key, value)
+            .map_err(|error| SettingsError::wrong("the flags", error))?;
+    }
+    source
+        .build()
+        .map_err(|error| SettingsError::wrong("the flags", error))
+}
+
+/// The variables that are settings. The tests' own share the prefix.
+fn ours(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<HashMap<String, String>, SettingsError> {
+    let named = environment.into_iter().filter_map(|(name, value)| {
+        let name = name.into_string().ok()?;
+        (name.starts_with("BKG_") && !name.starts_with("BKG_TEST_")).then_some((name, value))
+    });
+    named
+        .map(|(name, value)| match value.into_string() {
+            Ok(value) => Ok((name, value)),
+            Err(_) => Err(SettingsError::NotText(name)),
+        })
         .collect()
 }
 
@@ -182,8 +241,8 @@ fn ours(environment: impl IntoIterator<Item = (String, String)>) -> HashMap<Stri
 mod tests {
     use super::*;
 
-    fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    fn environment(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+        let owned = |(name, value): &(&str, &str)| ((*name).into(), (*value).into());
         pairs.iter().map(owned).collect()
     }
 
@@ -218,6 +277,39 @@ mod tests {
             .to_string();
         assert!(text.contains("server.port"), "{text}");
         assert!(text.contains("environment"), "{text}");
+    }
+
+    #[test]
+    fn a_wrong_flag_is_named_as_a_flag() {
+        let flags = Flags {
+            set: vec!["server.port=many".to_owned()],
+            ..Flags::default()
+        };
+        let text = Settings::load(&flags, Vec::new()).unwrap_err().to_string();
+        assert!(text.contains("server.port"), "{text}");
+        assert!(text.contains("the flags"), "{text}");
+    }
+
+    #[test]
+    fn a_number_out_of_range_names_its_source() {
+        let env = environment(&[("BKG_SERVER__PORT", "70000")]);
+        let text = Settings::load(&Flags::default(), env)
+            .unwrap_err()
+            .to_string();
+        assert!(text.contains("environment"), "{text}");
+    }
+
+    #[test]
+    fn an_environment_that_is_not_text_is_no_panic() {
+        use std::os::unix::ffi::OsStringExt;
+        let bad = || OsString::from_vec(vec![0xff]);
+        let foreign = vec![("OTHER".into(), bad()), (bad(), "x".into())];
+        assert!(Settings::load(&Flags::default(), foreign).is_ok());
+        let own = vec![("BKG_DATA_DIR".into(), bad())];
+        let text = Settings::load(&Flags::default(), own)
+            .unwrap_err()
+            .to_string();
+        assert!(text.contains("BKG_DATA_DIR"), "{text}");
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use std::{
     io,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use store::{OpenError, StoreError};
 use supervisor::BaselineError;
 
-use crate::{settings::Server, telemetry::TelemetryError};
+use crate::telemetry::TelemetryError;
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,14 @@ pub enum StartError {
     /// What the database holds cannot be read.
     #[error(transparent)]
     Read(#[from] StoreError),
+    /// The list of plugins that the settings name cannot be read.
+    #[error("settings: plugins_file: {path}: {error}")]
+    PluginsFile {
+        /// Which.
+        path: PathBuf,
+        /// How it failed.
+        error: io::Error,
+    },
     /// `plugins.json` is not JSON.
     #[error(transparent)]
     Baseline(#[from] BaselineError),
@@ -33,28 +42,25 @@ pub enum StartError {
     /// The log cannot be started.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    /// The address or the socket cannot be listened on.
-    #[error("cannot listen on {on}: {error}; choose another with --port or server.port")]
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {error}; choose another with --port or server.port")]
     Listen {
         /// The address.
-        on: String,
+        address: SocketAddr,
         /// How it failed.
         error: io::Error,
     },
 }
 
 impl StartError {
-    pub(crate) fn listen(settings: &Server, everyone: bool, error: io::Error) -> Self {
-        let on = match everyone {
-            true => format!("{}:{}", settings.host, settings.port),
-            false => "the data directory's socket".to_owned(),
-        };
-        Self::Listen { on, error }
-    }
-
     pub(crate) fn file(path: &Path, error: io::Error) -> Self {
         let path = path.to_owned();
         Self::File { path, error }
+    }
+
+    /// Whether another process owns the data directory.
+    pub fn is_claimed(&self) -> bool {
+        matches!(self, Self::Store(OpenError::Locked { .. }))
     }
 
     /// 2 for what an operator must set right, 3 for a damaged database, 4 for a data directory
@@ -62,7 +68,9 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Store(error) => error.exit_code(),
-            Self::Baseline(_) | Self::Telemetry(TelemetryError::Filter(_)) => 2,
+            Self::Baseline(_)
+            | Self::PluginsFile { .. }
+            | Self::Telemetry(TelemetryError::Filter(_)) => 2,
             Self::Telemetry(TelemetryError::Thread(_))
             | Self::Read(_)
             | Self::File { .. }

@@ -4,6 +4,7 @@ use std::io;
 
 use actix::Arbiter;
 use logbroker::{InstallError, Intake, Limits, LogBroker, Ring, Terminal};
+use messages::fault::panic_text;
 
 use crate::settings;
 
@@ -32,6 +33,7 @@ impl Telemetry {
         let (intake, ring) = LogBroker::ends(limits);
         let filter = if everyone { &log.filter } else { QUIET };
         install(filter, &intake)?;
+        log_panics();
         let broker = LogBroker::start(intake, ring.clone())?;
         Ok(Self {
             ring,
@@ -50,6 +52,16 @@ fn install(filter: &str, intake: &Intake) -> Result<(), InstallError> {
         Err(InstallError::Installed(_)) => Ok(()),
         other => other,
     }
+}
+
+/// A panic is a line in the log like any other, with the plugin's tag and the place; whoever
+/// catches it says what becomes of it.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let text = panic_text(panic.payload());
+        let place = panic.location().map(ToString::to_string);
+        log::error!("panic at {}: {text}", place.as_deref().unwrap_or("?"));
+    }));
 }
 
 /// Why the log did not start.

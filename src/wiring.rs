@@ -21,7 +21,7 @@ use supervisor::{Baseline, Handle, Keep, Override, Overrides, Registry, RootSupe
 
 use crate::{
     guide,
-    http::{Drain, Edge, auth::CookiePolicy},
+    http::{Drain, Edge, auth::CookiePolicy, health::StoreHealth},
     settings::Settings,
     start_error::StartError,
     telemetry::Telemetry,
@@ -73,11 +73,12 @@ impl House {
             directory: self.directory.clone(),
             credentials: self.credentials.clone(),
             logs: self.telemetry.ring(),
-            store_check: Box::new(move || {
+            store: StoreHealth::new(Box::new(move || {
                 let store = store.clone();
                 async move { store.health().await.map_err(Fault::from) }.boxed()
-            }),
+            })),
             drain: Arc::new(Drain::default()),
+            public_url: server.public_url.clone(),
             cookies: CookiePolicy::of(
                 server.public_url.as_deref(),
                 server.host,
@@ -95,12 +96,21 @@ impl House {
         let check_pages = only.is_none();
         self.supervisor.start_all(only).await;
         if check_pages {
-            let store = self.store.clone();
-            actix_web::rt::task::spawn_blocking(move || {
-                if let Err(error) = store.check_pages_blocking() {
-                    log::error!("{error}");
-                }
-            });
+            self.check_pages();
+        }
+    }
+
+    /// On a thread that nobody waits for: it may take minutes, and must not hold up the end.
+    fn check_pages(&self) {
+        let store = self.store.clone();
+        let check = move || {
+            if let Err(error) = store.check_pages_blocking() {
+                log::error!("{error}");
+            }
+        };
+        let thread = std::thread::Builder::new().name("check-pages".to_owned());
+        if let Err(error) = thread.spawn(check) {
+            log::warn!("the database's pages are not checked: {error}");
         }
     }
 
@@ -158,7 +168,10 @@ fn baseline(settings: &Settings) -> Result<Baseline, StartError> {
         None if own.exists() => own,
         None => return Ok(Baseline::parse("built in", BUILT_IN)?),
     };
-    let text = std::fs::read_to_string(&path).map_err(|error| StartError::file(&path, error))?;
+    let text = std::fs::read_to_string(&path).map_err(|error| StartError::PluginsFile {
+        path: path.clone(),
+        error,
+    })?;
     Ok(Baseline::parse(&path.display().to_string(), &text)?)
 }
 

@@ -1,7 +1,11 @@
 //! A client of the gateway that owns the data directory: the running one over its socket, or one
 //! started for this command alone.
 
-use std::{os::unix::net::UnixStream, time::Duration};
+use std::{
+    os::unix::net::UnixStream,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -12,6 +16,13 @@ use serde_json::Value;
 use super::CliError;
 use crate::{Gateway, Serving, settings::Settings};
 
+/// How long another process that owns the data directory is waited for: a gateway that is starting
+/// has no socket yet, and another command's own gateway never has one for us.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long to wait before the next look.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
+
 /// A connection to a gateway.
 pub(super) struct Client {
     http: reqwest::Client,
@@ -19,30 +30,39 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Reaches the running gateway, or starts one with just `plugins` and what they need.
+    /// Reaches the running gateway, or starts one with just `plugins` and what they need. Where
+    /// another one is just starting or another command is at work, waits a while for it.
     pub(super) async fn connect(settings: &Settings, plugins: &[&str]) -> Result<Self, CliError> {
-        if is_running(settings) {
-            return Self::to(settings, None);
+        let started = Instant::now();
+        loop {
+            if is_running(settings) {
+                return Self::to(&settings.socket(), None);
+            }
+            let plugins = plugins.iter().map(|name| (*name).to_owned()).collect();
+            match crate::start(settings.clone(), Serving::OwnerOnly { plugins }).await {
+                Ok(own) => return Self::to(&settings.own_socket(), Some(own)),
+                Err(error) if error.is_claimed() && started.elapsed() < PATIENCE => {
+                    tokio::time::sleep(TRY_AGAIN).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
-        let plugins = plugins.iter().map(|name| (*name).to_owned()).collect();
-        let gateway = crate::start(settings.clone(), Serving::OwnerOnly { plugins }).await?;
-        Self::to(settings, Some(gateway))
     }
 
     /// Reaches the running gateway.
     pub(super) fn running(settings: &Settings) -> Result<Self, CliError> {
         if is_running(settings) {
-            return Self::to(settings, None);
+            return Self::to(&settings.socket(), None);
         }
         Err(CliError::NotRunning(settings.data_dir.clone()))
     }
 
-    fn to(settings: &Settings, own: Option<Gateway>) -> Result<Self, CliError> {
+    fn to(socket: &Path, own: Option<Gateway>) -> Result<Self, CliError> {
         // reqwest wants a provider even where no connection is encrypted; one that is installed
         // already will do.
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = reqwest::Client::builder()
-            .unix_socket(settings.socket())
+            .unix_socket(socket.to_owned())
             .connect_timeout(Duration::from_secs(5))
             .no_proxy()
             .build()?;

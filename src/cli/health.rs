@@ -15,7 +15,7 @@ pub(super) async fn run(settings: &Settings, json: bool) -> Result<(), CliError>
     }
     match health.get("reason").and_then(Value::as_str) {
         None => Ok(()),
-        Some(reason) => Err(CliError::Input(format!("not ready: {reason}"))),
+        Some(reason) => Err(CliError::NotReady(reason.to_owned())),
     }
 }
 

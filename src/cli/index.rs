@@ -153,12 +153,31 @@ impl<'a> Sender<'a> {
         Ok(())
     }
 
+    /// Sends what has been gathered. A batch that is refused goes again one by one, so that one bad
+    /// document does not keep its neighbours out.
     async fn flush(&mut self) -> Result<(), CliError> {
-        if self.batch.is_empty() {
-            return Ok(());
-        }
         let documents = std::mem::take(&mut self.batch);
         self.bytes = 0;
+        if documents.is_empty() {
+            return Ok(());
+        }
+        match self.post(&documents).await {
+            Err(CliError::Refused { status, .. }) if is_their_fault(status) => (),
+            other => return other,
+        }
+        for document in documents {
+            match self.post(std::slice::from_ref(&document)).await {
+                Err(CliError::Refused { status, message }) if is_their_fault(status) => {
+                    let why = format!("document {}: {message}", document.id);
+                    self.tally.refused.push(why);
+                }
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn post(&mut self, documents: &[Document]) -> Result<(), CliError> {
         let path = format!("{}/documents", self.path);
         let body = json!({ "documents": documents });
         let indexed: Indexed = self.client.post(&path, &body).await?;
@@ -168,4 +187,9 @@ impl<'a> Sender<'a> {
         self.bar.set_message(message);
         Ok(())
     }
+}
+
+/// Whether a status says that the documents, and not the gateway, are at fault.
+fn is_their_fault(status: u16) -> bool {
+    [400, 413, 422].contains(&status)
 }

@@ -8,7 +8,7 @@ use actix_web::{
     delete, get, post, web,
 };
 use messages::{
-    apikeys::{Caller, Login, Logout, NewSession},
+    apikeys::{Caller, Login, Logout},
     fault::Fault,
     port::Port,
 };
@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use super::{
     Edge,
-    caller::{Allowed, Anyone, COOKIES, origin, session},
+    caller::{Allowed, Anyone, origin, session},
     error::{ErrorBody, Problem},
 };
 
@@ -42,7 +42,27 @@ impl CookiePolicy {
             Self::Refused
         }
     }
+
+    /// The cookie's name. `__Host-` keeps neighbouring hosts from planting one of theirs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Secure => "__Host-bkg",
+            Self::Plain | Self::Refused => PLAIN,
+        }
+    }
+
+    fn cookie(self, secret: String) -> Cookie<'static> {
+        Cookie::build(self.name(), secret)
+            .path("/")
+            .http_only(true)
+            .same_site(SameSite::Strict)
+            .secure(self == Self::Secure)
+            .finish()
+    }
 }
+
+/// The name of the cookie without `Secure`.
+pub(crate) const PLAIN: &str = "bkg_session";
 
 /// Who is logged in.
 #[derive(Debug, serde::Serialize, ToSchema)]
@@ -78,25 +98,11 @@ pub(crate) async fn login(
     let port = Port::<Login>::new(edge.directory.clone(), nobody);
     let opened = port.call(body.into_inner()).await?;
     Ok(HttpResponse::Ok()
-        .cookie(cookie(edge.cookies, &opened))
+        .cookie(edge.cookies.cookie(opened.secret.clone()))
         .json(SessionBody {
             caller: Caller::clone(&opened.caller),
             expires_at: Some(opened.expires_at),
         }))
-}
-
-fn cookie(policy: CookiePolicy, opened: &NewSession) -> Cookie<'static> {
-    let [secure, plain] = COOKIES;
-    let name = match policy {
-        CookiePolicy::Secure => secure,
-        CookiePolicy::Plain | CookiePolicy::Refused => plain,
-    };
-    Cookie::build(name, opened.secret.clone())
-        .path("/")
-        .http_only(true)
-        .same_site(SameSite::Strict)
-        .secure(policy == CookiePolicy::Secure)
-        .finish()
 }
 
 /// Ends the session.
@@ -123,18 +129,14 @@ async fn end_session(
     request: &HttpRequest,
     caller: &Allowed<Anyone>,
 ) -> Result<HttpResponse, Problem> {
-    let mut response = HttpResponse::NoContent();
-    if let Some(digest) = session(request) {
-        caller.port().call(Logout { digest }).await?;
-        for name in COOKIES {
-            if let Some(mut cookie) = request.cookie(name) {
-                cookie.set_path("/");
-                cookie.make_removal();
-                response.cookie(cookie);
-            }
-        }
-    }
-    Ok(response.finish())
+    let policy = caller.edge().cookies;
+    let Some(digest) = session(request, policy) else {
+        return Ok(HttpResponse::NoContent().finish());
+    };
+    caller.port().call(Logout { digest }).await?;
+    let mut removal = policy.cookie(String::new());
+    removal.make_removal();
+    Ok(HttpResponse::NoContent().cookie(removal).finish())
 }
 
 /// Who asks.

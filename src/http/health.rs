@@ -1,8 +1,15 @@
 //! Whether the gateway lives, and whether it is ready for work.
 
+use std::time::{Duration, Instant};
+
 use actix_web::{HttpResponse, get, web};
-use messages::plugin::{PluginState, Status};
+use futures_util::future::BoxFuture;
+use messages::{
+    fault::Fault,
+    plugin::{PluginState, Status},
+};
 use serde::Serialize;
+use tokio::{sync::Mutex, time::timeout};
 use utoipa::ToSchema;
 
 use super::{
@@ -80,7 +87,7 @@ async fn readiness(edge: &Edge) -> Health {
     } else if !runs(edge, "apikeys") {
         Some("apikeys is not running".to_owned())
     } else {
-        (edge.store_check)().await.err().map(|fault| fault.message)
+        edge.store.look().await.err().map(|fault| fault.message)
     };
     match reason {
         None => ok(),
@@ -88,6 +95,45 @@ async fn readiness(edge: &Edge) -> Health {
             status: "unavailable",
             reason,
         },
+    }
+}
+
+/// Whether the store can be written, looked at once a second at the most, however many ask: the look
+/// takes the one write lock, and anyone may ask.
+pub(crate) struct StoreHealth {
+    check: StoreCheck,
+    last: Mutex<Option<(Instant, Result<(), Fault>)>>,
+}
+
+/// How the store is looked at.
+pub(crate) type StoreCheck = Box<dyn Fn() -> BoxFuture<'static, Result<(), Fault>> + Send + Sync>;
+
+/// How long an answer holds.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A store that takes longer than this to be written is busy, and not broken: a long write holds
+/// its lock.
+const BUSY_AFTER: Duration = Duration::from_secs(2);
+
+impl StoreHealth {
+    /// Nothing is known until somebody asks.
+    pub(crate) fn new(check: StoreCheck) -> Self {
+        Self {
+            check,
+            last: Mutex::default(),
+        }
+    }
+
+    async fn look(&self) -> Result<(), Fault> {
+        let mut last = self.last.lock().await;
+        if let Some((at, known)) = &*last
+            && at.elapsed() < LOOK_EVERY
+        {
+            return known.clone();
+        }
+        let found = timeout(BUSY_AFTER, (self.check)()).await.unwrap_or(Ok(()));
+        *last = Some((Instant::now(), found.clone()));
+        found
     }
 }
 

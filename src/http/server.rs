@@ -6,7 +6,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     os::unix::{fs::PermissionsExt, net::UnixListener},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -26,7 +26,7 @@ use super::{
     caller::{self, LocalSocket},
     error, json, openapi, request_id, routes,
 };
-use crate::settings;
+use crate::{settings, start_error::StartError};
 
 /// A peer that has acknowledged nothing for this long is gone: a session that is not polled cannot
 /// notice that by itself.
@@ -36,6 +36,8 @@ const PEER_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Listening {
     /// The address for everyone, unless only the owner is served.
     pub(crate) address: Option<SocketAddr>,
+    /// The owner's socket, which nobody can find yet.
+    pub(crate) socket: HiddenSocket,
     /// What runs it.
     pub(crate) server: Server,
     /// What stops it.
@@ -47,8 +49,9 @@ pub(crate) fn listen(
     edge: web::Data<Edge>,
     settings: &settings::Server,
     tcp: bool,
-    socket: &Path,
-) -> io::Result<Listening> {
+    path: &Path,
+) -> Result<Listening, StartError> {
+    let (listener, socket) = HiddenSocket::bind(path)?;
     let workers = if tcp { workers(settings) } else { 1 };
     let drain = Duration::from_secs(settings.drain_seconds);
     let mut server = HttpServer::new(move || app(&edge))
@@ -59,17 +62,24 @@ pub(crate) fn listen(
         .on_connect(greet)
         .disable_signals()
         .shutdown_timeout(drain.as_secs() + 1)
-        .listen_uds(own_socket(socket)?)?;
+        .listen_uds(listener)
+        .map_err(|error| StartError::file(path, error))?;
     let mut address = None;
     if tcp {
-        let listener = TcpListener::bind((settings.host, settings.port))?;
-        address = Some(listener.local_addr()?);
-        server = server.listen(listener)?;
+        let wanted = SocketAddr::from((settings.host, settings.port));
+        let fault = |error| StartError::Listen {
+            address: wanted,
+            error,
+        };
+        let listener = TcpListener::bind(wanted).map_err(fault)?;
+        address = Some(listener.local_addr().map_err(fault)?);
+        server = server.listen(listener).map_err(fault)?;
     }
     let server = server.run();
     let handle = server.handle();
     Ok(Listening {
         address,
+        socket,
         server,
         handle,
     })
@@ -124,16 +134,41 @@ fn greet(connection: &dyn Any, extensions: &mut Extensions) {
     }
 }
 
-/// Only the owner may connect. A file that is there is a dead gateway's: the directory is ours.
-fn own_socket(path: &Path) -> io::Result<UnixListener> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => (),
+/// A socket that only the owner may connect to, under a name that nobody looks for until
+/// [`HiddenSocket::publish`].
+#[derive(Debug)]
+pub(crate) struct HiddenSocket {
+    hidden: PathBuf,
+    path: PathBuf,
+}
+
+impl HiddenSocket {
+    /// Files that are there already are a dead gateway's: the directory is ours.
+    fn bind(path: &Path) -> Result<(UnixListener, Self), StartError> {
+        let hidden = path.with_extension("sock.new");
+        let bind = || {
+            remove(path)?;
+            remove(&hidden)?;
+            let listener = UnixListener::bind(&hidden)?;
+            std::fs::set_permissions(&hidden, Permissions::from_mode(0o600))?;
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        };
+        let listener = bind().map_err(|error| StartError::file(path, error))?;
+        let path = path.to_owned();
+        Ok((listener, Self { hidden, path }))
     }
-    let listener = UnixListener::bind(path).map_err(|error| {
-        io::Error::new(error.kind(), format!("socket {}: {error}", path.display()))
-    })?;
-    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+
+    /// Lets commands find it.
+    pub(crate) fn publish(self) -> Result<(), StartError> {
+        let renamed = std::fs::rename(&self.hidden, &self.path);
+        renamed.map_err(|error| StartError::file(&self.path, error))
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }

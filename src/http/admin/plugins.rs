@@ -22,7 +22,7 @@ use crate::http::{
 /// All plugins.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PluginList {
-    /// In the order of `plugins.json`.
+    /// In the order in which they are compiled in; unknown names of `plugins.json` follow.
     plugins: Vec<PluginState>,
 }
 

@@ -15,6 +15,9 @@ use crate::http::{
     error::{ErrorBody, Problem},
 };
 
+/// Records in one frame of what is past.
+const RECORDS: usize = 100;
+
 /// What a reader wants.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -48,8 +51,7 @@ pub(crate) async fn watch_logs(
     wish: web::Query<Wish>,
     body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let edge = caller.edge();
-    session::open(&request, body, edge.drain.clone(), frames(edge, wish.0))
+    session::open(&caller, &request, body, frames(caller.edge(), wish.0))
 }
 
 fn frames(edge: &Edge, wish: Wish) -> Frames {
@@ -59,8 +61,12 @@ fn frames(edge: &Edge, wish: Wish) -> Frames {
     };
     let hello = stream::iter([greeting(&edge.logs.hello())]);
     if !wish.follow {
-        let past = Frame::Records(edge.logs.recent(&filter, usize::MAX));
-        return Box::pin(hello.chain(stream::iter([past.to_json()])));
+        let past = edge.logs.recent(&filter, usize::MAX);
+        let frames: Vec<_> = past
+            .chunks(RECORDS)
+            .map(|records| Frame::Records(records.to_vec()).to_json())
+            .collect();
+        return Box::pin(hello.chain(stream::iter(frames)));
     }
     let resume = wish.after.map(|after| Resume {
         epoch: wish.epoch,

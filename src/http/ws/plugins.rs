@@ -31,11 +31,10 @@ pub(crate) async fn watch_plugins(
     request: HttpRequest,
     body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let edge = caller.edge();
-    let frames = frames(edge.directory.clone()).filter_map(|frame| async move {
+    let frames = frames(caller.edge().directory.clone()).filter_map(|frame| async move {
         serde_json::to_string(&frame).ok().map(ByteString::from)
     });
-    session::open(&request, body, edge.drain.clone(), Box::pin(frames))
+    session::open(&caller, &request, body, Box::pin(frames))
 }
 
 fn frames(directory: Directory) -> impl Stream<Item = Frame> {

@@ -16,10 +16,14 @@ use bytestring::ByteString;
 use futures_util::Stream;
 use messages::fault::Fault;
 
-use crate::http::{Drain, error::Problem};
+use crate::http::{
+    Drain,
+    caller::{Admin, Allowed},
+    error::Problem,
+};
 
-/// How often the peer is asked whether it is still there.
-const PING_EVERY: Duration = Duration::from_secs(10);
+/// How often the peer is asked whether it is still there, and its credential is looked at.
+const PING_EVERY: Duration = Duration::from_secs(5);
 
 /// A peer that has said nothing for this long is gone.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -32,14 +36,15 @@ pub(super) type Frames = Pin<Box<dyn Stream<Item = ByteString>>>;
 
 /// Upgrades a request to a socket that sends `frames`.
 pub(super) fn open(
+    caller: &Allowed<Admin>,
     request: &HttpRequest,
     body: web::Payload,
-    drain: Arc<Drain>,
     frames: Frames,
 ) -> Result<HttpResponse, Problem> {
     let session = Session {
         frames: Some(frames),
-        drain,
+        drain: caller.edge().drain.clone(),
+        still_holds: caller.still_holds(request),
         heard: Instant::now(),
     };
     WsResponseBuilder::new(session, request, body)
@@ -51,6 +56,7 @@ pub(super) fn open(
 struct Session {
     frames: Option<Frames>,
     drain: Arc<Drain>,
+    still_holds: Box<dyn Fn() -> bool>,
     heard: Instant,
 }
 
@@ -76,6 +82,9 @@ impl Session {
     fn beat(&mut self, ctx: &mut Context) {
         if self.heard.elapsed() > SILENCE {
             return close(ctx, CloseCode::Policy, "no answer to pings");
+        }
+        if !(self.still_holds)() {
+            return close(ctx, CloseCode::Policy, "the key or session has ended");
         }
         ctx.ping(b"");
     }
