@@ -109,7 +109,7 @@ impl<S: Need> FromRequest for Allowed<S> {
     // Ready at once: of several extractors the first that fails gives the answer, and nobody whom
     // the gateway does not know is to learn what it thinks of a body.
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(allowed(request).map_err(Problem))
+        ready(allowed(request).map_err(Problem::from))
     }
 }
 

@@ -20,7 +20,11 @@ use utoipa::{
 
 /// A fault on its way to a caller.
 #[derive(Debug, Clone)]
-pub(crate) struct Problem(pub(crate) Fault);
+pub(crate) struct Problem {
+    fault: Fault,
+    /// The status, where HTTP has a closer one than the fault's class.
+    status: Option<StatusCode>,
+}
 
 /// The body of every answer that is not a success.
 #[derive(Debug, Serialize, ToSchema)]
@@ -44,13 +48,16 @@ pub(crate) struct ErrorDetail {
 
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
-        Self(fault)
+        Self {
+            fault,
+            status: None,
+        }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(out)
+        self.fault.fmt(out)
     }
 }
 
@@ -77,9 +84,17 @@ fn class(kind: FaultKind) -> (u16, &'static str) {
 }
 
 impl Problem {
+    /// A malformed request for which HTTP has a status of its own.
+    pub(crate) fn with_status(status: StatusCode, code: &str, message: &str) -> Self {
+        Self {
+            fault: Fault::invalid(message).with_code(code),
+            status: Some(status),
+        }
+    }
+
     /// The body alone, for streams that break off.
     pub(crate) fn body(&self) -> ErrorBody {
-        let fault = &self.0;
+        let fault = &self.fault;
         ErrorBody {
             error: ErrorDetail {
                 message: fault.message.clone(),
@@ -93,25 +108,17 @@ impl Problem {
 
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
-        let (status, _) = class(self.0.kind);
-        // Codes of our own choice are status codes of the second kind: refused by the parser, they
-        // would be answered as 500.
-        let code = self.0.code.as_deref();
-        let status = match code {
-            Some("payload_too_large") => 413,
-            Some("unsupported_media_type") => 415,
-            Some("method_not_allowed") => 405,
-            _ => status,
-        };
-        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        let by_class = || StatusCode::from_u16(class(self.fault.kind).0).ok();
+        let status = self.status.or_else(by_class);
+        status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
-        if self.0.kind == FaultKind::Unauthenticated {
+        if self.fault.kind == FaultKind::Unauthenticated {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"bkg\""));
         }
-        if let Some(wait) = self.0.retry_after {
+        if let Some(wait) = self.fault.retry_after {
             let seconds = wait.as_millis().div_ceil(1000).max(1);
             response.insert_header((header::RETRY_AFTER, seconds.to_string()));
         }
@@ -125,7 +132,7 @@ pub(crate) fn as_openai(fault: Fault) -> Problem {
         FaultKind::Unprocessable => FaultKind::Invalid,
         kind => kind,
     };
-    Problem(Fault { kind, ..fault })
+    Fault { kind, ..fault }.into()
 }
 
 /// Routes whose last parameter may hold slashes, which the generated document does not tell.
@@ -184,11 +191,15 @@ pub(crate) async fn nowhere(request: HttpRequest, methods: web::Data<Methods>) -
         let fault = Fault::unknown(format!(
             "there is nothing at {path}; /openapi.json lists every route"
         ));
-        return Problem(fault.with_code("unknown_url")).error_response();
+        return Problem::from(fault.with_code("unknown_url")).error_response();
     }
     let allowed = allowed.join(", ");
-    let fault = Fault::invalid(format!("{path} takes {allowed}, not {method}"));
-    let mut response = Problem(fault.with_code("method_not_allowed")).error_response();
+    let problem = Problem::with_status(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        &format!("{path} takes {allowed}, not {method}"),
+    );
+    let mut response = problem.error_response();
     if let Ok(value) = HeaderValue::from_str(&allowed) {
         response.headers_mut().insert(header::ALLOW, value);
     }
@@ -201,30 +212,41 @@ pub(crate) fn bad_json(
     request: &HttpRequest,
 ) -> actix_web::Error {
     use actix_web::error::JsonPayloadError as E;
-    let fault = match error {
+    let problem = match error {
         E::Overflow { limit } | E::OverflowKnownLength { limit, .. } => too_large(limit),
         E::ContentType => {
-            Fault::invalid("the body must be JSON, sent with Content-Type: application/json")
-                .with_code("unsupported_media_type")
+            unsupported("the body must be JSON, sent with Content-Type: application/json")
         }
-        E::Deserialize(error) => unreadable(&error, request.path()),
-        other => Fault::invalid(format!("the body cannot be read: {other}")),
+        E::Deserialize(error) => unreadable(&error, request.path()).into(),
+        other => Fault::invalid(format!("the body cannot be read: {other}")).into(),
     };
-    Problem(fault).into()
+    problem.into()
 }
 
 /// A body of at most `limit` bytes that cannot be taken in at all.
-pub(crate) fn bad_body(error: &actix_web::Error, limit: usize) -> Fault {
+pub(crate) fn bad_body(error: &actix_web::Error, limit: usize) -> Problem {
     use actix_web::error::PayloadError;
     match error.as_error() {
         Some(PayloadError::Overflow) => too_large(limit),
-        _ => Fault::invalid(format!("the body cannot be read: {error}")),
+        _ => Fault::invalid(format!("the body cannot be read: {error}")).into(),
     }
 }
 
-fn too_large(limit: usize) -> Fault {
-    let fault = Fault::invalid(format!("the body is larger than {limit} bytes"));
-    fault.with_code("payload_too_large")
+fn too_large(limit: usize) -> Problem {
+    Problem::with_status(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "payload_too_large",
+        &format!("the body is larger than {limit} bytes"),
+    )
+}
+
+/// A body of a kind that is not taken.
+pub(crate) fn unsupported(message: &str) -> Problem {
+    Problem::with_status(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        message,
+    )
 }
 
 /// What was sent to `path` and is no JSON, or JSON of the wrong shape.
@@ -255,13 +277,12 @@ pub(crate) fn bad_query(
     error: actix_web::error::QueryPayloadError,
     _: &HttpRequest,
 ) -> actix_web::Error {
-    Problem(Fault::invalid(format!(
-        "the query string cannot be read: {error}"
-    )))
-    .into()
+    let text = format!("the query string cannot be read: {error}");
+    Problem::from(Fault::invalid(text)).into()
 }
 
 /// A path whose parameters cannot be read.
 pub(crate) fn bad_path(error: actix_web::error::PathError, _: &HttpRequest) -> actix_web::Error {
-    Problem(Fault::invalid(format!("the path cannot be read: {error}"))).into()
+    let text = format!("the path cannot be read: {error}");
+    Problem::from(Fault::invalid(text)).into()
 }

@@ -14,7 +14,7 @@ use actix_web::{
 use futures_util::FutureExt;
 use messages::fault::{Fault, panic_text};
 
-use super::error::Problem;
+use super::error::{Problem, unsupported};
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -77,8 +77,7 @@ pub(crate) async fn around<B: MessageBody + 'static>(
 }
 
 fn encoding_refused() -> Problem {
-    let fault = Fault::invalid("compressed bodies are not taken; send it without Content-Encoding");
-    fault.with_code("unsupported_media_type").into()
+    unsupported("compressed bodies are not taken; send it without Content-Encoding")
 }
 
 fn panicked() -> Problem {
