@@ -1,6 +1,13 @@
 //! A call: one question with everything that travels beside it.
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{
+    fmt::Debug,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +63,28 @@ pub struct Cx {
     origin: Origin,
     deadline: Instant,
     permit: Option<Arc<Permit>>,
+    in_hand: InHand,
+}
+
+/// Whether a plugin's handler has a call in hand. A panic leaves it there, and so the caller learns
+/// that it was this call that brought the plugin down, and not one ahead of it in the queue.
+#[derive(Debug, Clone, Default)]
+pub struct InHand(Arc<AtomicBool>);
+
+impl InHand {
+    /// Says that the handler begins.
+    pub fn take(&self) {
+        self.0.store(true, SeqCst);
+    }
+
+    /// Says that the handler has returned.
+    pub fn put_down(&self) {
+        self.0.store(false, SeqCst);
+    }
+
+    pub(crate) fn is_taken(&self) -> bool {
+        self.0.load(SeqCst)
+    }
 }
 
 impl Cx {
@@ -65,6 +94,7 @@ impl Cx {
             origin,
             deadline,
             permit: permit.map(Arc::new),
+            in_hand: InHand::default(),
         }
     }
 
@@ -75,6 +105,7 @@ impl Cx {
             origin: self.origin.clone(),
             deadline: self.deadline,
             permit: self.permit.clone(),
+            in_hand: self.in_hand.clone(),
         }
     }
 
@@ -96,6 +127,11 @@ impl Cx {
     /// Fires when the caller has gone away or the deadline has passed.
     pub fn cancel(&self) -> &CancellationToken {
         &self.origin.cancel
+    }
+
+    /// Whether the plugin's handler has this call in hand; kept by the supervisor.
+    pub fn in_hand(&self) -> &InHand {
+        &self.in_hand
     }
 
     /// Whether nobody waits for the answer any more.

@@ -213,7 +213,7 @@ mod tests {
         let (host, cx) = (host(), cx(LONG));
         let (go, wait) = mpsc::channel::<()>();
         let work = host.run_for(&cx, move || -> () {
-            drop(wait.recv());
+            wait.recv().unwrap_err();
             panic!("told to")
         });
         assert!(work.now_or_never().is_none(), "and its future is gone");

@@ -21,6 +21,9 @@ use crate::{
     plugin::{CallCounts, Latency, PluginState, Status},
 };
 
+/// The shortest wait before a new attempt that callers are told.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
+
 const STATUSES: [Status; 7] = [
     Status::Disabled,
     Status::Stopped,
@@ -60,7 +63,7 @@ pub struct Gate {
     generation: AtomicU64,
     restarts: AtomicU64,
     hanging: AtomicBool,
-    in_flight: Arc<AtomicU64>,
+    in_flight: ArcSwap<AtomicU64>,
     outcomes: Outcomes,
     latency: Histogram,
     changed: watch::Sender<u64>,
@@ -89,7 +92,7 @@ impl Gate {
             generation: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             hanging: AtomicBool::new(false),
-            in_flight: Arc::default(),
+            in_flight: ArcSwap::default(),
             outcomes: Outcomes::default(),
             latency: Histogram::default(),
             changed,
@@ -134,6 +137,12 @@ impl Gate {
             self.announce();
         }
         news
+    }
+
+    /// Counts the calls at work afresh, for a plugin that is started. What a thread that was
+    /// abandoned still holds counts for the tenure that it belongs to, and holds up no later one.
+    pub fn begin_tenure(&self) {
+        self.in_flight.store(Arc::default());
     }
 
     /// Counts a life and answers its number.
@@ -185,7 +194,7 @@ impl Gate {
     fn calls(&self) -> CallCounts {
         let outcomes = &self.outcomes;
         CallCounts {
-            in_flight: self.in_flight.load(Relaxed),
+            in_flight: self.in_flight.load().load(Relaxed),
             served: outcomes.served.load(Relaxed),
             refused: outcomes.refused.load(Relaxed),
             rejected: outcomes.rejected.load(Relaxed),
@@ -205,11 +214,11 @@ impl Gate {
         let admitted = self.open().and_then(|()| {
             permits.clone().try_acquire_owned().map_err(|_| {
                 Fault::overloaded(format!("{} has no free slot; try again", self.name))
-                    .with_retry_after(Duration::from_secs(1))
+                    .with_retry_after(LEAST_WAIT)
             })
         });
         match admitted {
-            Ok(slot) => Ok(Permit::new(slot, self.in_flight.clone())),
+            Ok(slot) => Ok(Permit::new(slot, self.in_flight.load_full())),
             Err(fault) => {
                 self.outcomes.refused.fetch_add(1, Relaxed);
                 Err(fault)
@@ -232,7 +241,18 @@ impl Gate {
                 "{name} failed too often; an operator can start it with `bkg plugins start {name}`"
             )),
         };
-        Err(fault.with_retry_after(wait.max(Duration::from_secs(1))))
+        Err(fault.with_retry_after(wait.max(LEAST_WAIT)))
+    }
+
+    /// What a caller is told whose call was dropped before the plugin had answered it.
+    pub(crate) fn dropped_call(&self) -> Fault {
+        self.open().err().unwrap_or_else(|| {
+            Fault::restarting(format!(
+                "{} was started afresh before it answered",
+                self.name
+            ))
+            .with_retry_after(LEAST_WAIT)
+        })
     }
 
     pub(crate) fn count_outcome(&self, took: Duration, fault: Option<FaultKind>) {
@@ -244,6 +264,12 @@ impl Gate {
             Some(FaultKind::Crashed | FaultKind::Internal | FaultKind::StorageFull) => {
                 &outcomes.failed
             }
+            Some(
+                FaultKind::Overloaded
+                | FaultKind::Restarting
+                | FaultKind::Stopped
+                | FaultKind::Failed,
+            ) => &outcomes.refused,
             Some(_) => &outcomes.rejected,
         };
         counter.fetch_add(1, Relaxed);
@@ -431,6 +457,9 @@ impl Directory {
             .get(&TypeId::of::<C>())
             .cloned()
             .and_then(|line| line.downcast::<Line<C>>().ok())
-            .ok_or_else(|| Fault::stopped(format!("no plugin here answers {}", C::NAME)))
+            .ok_or_else(|| {
+                Fault::stopped(format!("no plugin here answers {}", C::NAME))
+                    .with_retry_after(LEAST_WAIT)
+            })
     }
 }

@@ -170,11 +170,12 @@ pub struct PluginState {
 /// Calls of one plugin, counted since the gateway's start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CallCounts {
-    /// At work now, streams included.
+    /// At work now, streams included; what an abandoned thread still holds counts until the plugin
+    /// is started again.
     pub in_flight: u64,
     /// Answered with success.
     pub served: u64,
-    /// Turned away: no permit, or the plugin was not running.
+    /// Turned away: no permit, or the plugin (or one that it asked) was not running.
     pub refused: u64,
     /// Answered with a fault that the caller caused, such as an unknown collection.
     pub rejected: u64,

@@ -2,11 +2,10 @@
 
 use std::{marker::PhantomData, sync::Arc};
 
-use actix::MailboxError;
 use tokio::time::Instant;
 
 use crate::{
-    call::{Call, Capability, Cx, Origin},
+    call::{Call, Capability, Cx, InHand, Origin},
     fault::{Fault, FaultKind},
     line::{Directory, Gate},
 };
@@ -49,7 +48,8 @@ impl<C: Capability> Port<C> {
     /// # Errors
     /// At once, without queueing: [`Overloaded`](FaultKind::Overloaded) without a free permit,
     /// [`Restarting`](FaultKind::Restarting), [`Stopped`](FaultKind::Stopped) or
-    /// [`Failed`](FaultKind::Failed) while the plugin does not run.
+    /// [`Failed`](FaultKind::Failed) while the plugin does not run; one of these later, too, when
+    /// the plugin stops with the call still in its queue or cuts the answer off by stopping.
     /// [`TimedOut`](FaultKind::TimedOut) at the deadline, [`Crashed`](FaultKind::Crashed) when the
     /// plugin panicked over this call; otherwise whatever fault the plugin answers.
     pub async fn call(&self, body: C) -> Result<C::Reply, Fault> {
@@ -64,12 +64,12 @@ impl<C: Capability> Port<C> {
         };
         let cancel = token.drop_guard();
         let mut pending = Pending::new(line.gate(), started);
-        let call = Call {
-            body,
-            cx: Cx::new(origin, deadline, Some(permit)),
-        };
+        let cx = Cx::new(origin, deadline, Some(permit));
+        let in_hand = cx.in_hand().clone();
         let answer = tokio::select! {
-            sent = line.to().send(call) => settle(C::NAME, sent),
+            sent = line.to().send(Call { body, cx }) => {
+                sent.unwrap_or_else(|_| Err(lost::<C>(line.gate(), &in_hand)))
+            }
             () = tokio::time::sleep_until(deadline) => Err(Fault::timed_out(format!(
                 "{} did not answer in time", C::NAME
             ))),
@@ -89,12 +89,16 @@ impl<C: Capability> Port<C> {
     }
 }
 
-fn settle<T>(name: &str, sent: Result<Result<T, Fault>, MailboxError>) -> Result<T, Fault> {
-    sent.unwrap_or_else(|_| {
-        Err(Fault::crashed(format!(
+/// Why a call was dropped without an answer.
+fn lost<C: Capability>(gate: &Gate, in_hand: &InHand) -> Fault {
+    if in_hand.is_taken() {
+        let name = C::NAME;
+        Fault::crashed(format!(
             "{name} broke down over this call; nothing else was lost"
-        )))
-    })
+        ))
+    } else {
+        gate.dropped_call()
+    }
 }
 
 /// Counts a call once, also when its future is dropped.

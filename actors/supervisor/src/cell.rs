@@ -70,6 +70,8 @@ impl<C: Capability, P: Serve<C>> Handler<Call<C>> for Cell<P> {
         }
         // The context moves into the plugin with the call.
         let (cancel, deadline) = (call.cx.cancel().clone(), call.cx.deadline());
+        let in_hand = call.cx.in_hand().clone();
+        in_hand.take();
         let reply = self.seat.with(|life| match life.plugin.serve(call) {
             Answer::Now(result) => Reply::Now(result),
             Answer::Later(work) => Reply::Later(Later {
@@ -79,6 +81,7 @@ impl<C: Capability, P: Serve<C>> Handler<Call<C>> for Cell<P> {
                 host: life.host.clone(),
             }),
         });
+        in_hand.put_down();
         reply.unwrap_or_else(|| {
             let name = P::NAME;
             Reply::Now(Err(Fault::restarting(format!(

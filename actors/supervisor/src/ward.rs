@@ -171,6 +171,7 @@ impl Ward {
         if let Some(failed) = desk.tenure.take() {
             failed.abandon();
         }
+        self.gate.begin_tenure();
         self.gate.edit_card(|card| card.reason = None);
         self.gate.set_status(Status::Starting);
         let tenure = Tenure::begin(

@@ -88,6 +88,31 @@ fn a_hanging_thread_is_abandoned_and_cannot_speak_for_its_successor() {
 }
 
 #[test]
+fn calls_lost_on_an_abandoned_thread_hold_up_no_later_stop() {
+    run(async {
+        let rig = Plan::default().started().await;
+        let block = rig.send::<0>(Deed::Block(Duration::from_millis(2_000)));
+        rig.until("the mark", |rig| rig.state("zero").hanging).await;
+        let stop = || StopPlugin {
+            name: "zero".into(),
+        };
+        rig.port().call(stop()).await.unwrap();
+        assert_eq!(rig.state("zero").calls.in_flight, 1, "it is still at it");
+        let start = StartPlugin {
+            name: "zero".into(),
+        };
+        rig.port().call(start).await.unwrap();
+        assert_eq!(rig.state("zero").calls.in_flight, 0);
+        let since = Instant::now();
+        rig.port().call(stop()).await.unwrap();
+        let took = since.elapsed();
+        assert!(took < Duration::from_millis(250), "{took:?} of 300 ms");
+        drop(block.await.unwrap());
+        assert_eq!(rig.state("zero").calls.in_flight, 0, "and not below");
+    });
+}
+
+#[test]
 fn a_factory_that_hangs_is_abandoned_and_changes_nothing_when_it_returns() {
     run(async {
         let rig = Plan::default().started().await;

@@ -194,9 +194,50 @@ fn work_that_outlasts_the_stop_is_cut_off() {
             name: "zero".into(),
         };
         assert_eq!(rig.port().call(stop).await.unwrap().state, Status::Stopped);
-        assert_eq!(wait.await.unwrap().unwrap_err().kind, FaultKind::Crashed);
+        assert_eq!(wait.await.unwrap().unwrap_err().kind, FaultKind::Stopped);
         assert_eq!(rig.scripts[0].count("stopping"), 1);
         assert_eq!(rig.scripts[0].count("work dropped"), 1);
+    });
+}
+
+#[test]
+fn calls_queued_when_the_plugin_stops_are_told_to_come_again() {
+    run(async {
+        let policy = Policy {
+            backoff: Duration::from_secs(60),
+            longest_backoff: Duration::from_secs(60),
+            ..quick()
+        };
+        let rig = Plan::policy(policy).started().await;
+        let block = rig.send::<0>(Deed::Block(Duration::from_millis(50)));
+        rig.until("the block", |rig| rig.scripts[0].count("blocking") == 1)
+            .await;
+        let panic = rig.send::<0>(Deed::Panic);
+        pause(5).await;
+        let queued = rig.send::<0>(Deed::Count);
+        assert_eq!(block.await.unwrap(), Ok(1));
+        let own = panic.await.unwrap().unwrap_err();
+        assert_eq!(own.kind, FaultKind::Crashed);
+        rig.reaches("zero", Status::Restarting).await;
+        let stop = StopPlugin {
+            name: "zero".into(),
+        };
+        rig.port().call(stop).await.unwrap();
+        let fault = queued.await.unwrap().unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Stopped, "{fault}");
+        assert!(fault.retry_after.is_some());
+        let calls = rig.state("zero").calls;
+        assert_eq!((calls.served, calls.failed, calls.refused), (1, 1, 1));
+    });
+}
+
+#[test]
+fn what_nobody_answers_may_be_asked_again_later() {
+    run(async {
+        let rig = Plan::default().rig();
+        let fault = rig.ask::<0>(Deed::Count).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Stopped);
+        assert!(fault.retry_after.is_some());
     });
 }
 
@@ -233,7 +274,8 @@ fn a_panic_while_work_is_finished_lets_nobody_in_again() {
         let stopping = actix::spawn(async move { port.call(stop).await });
         rig.reaches("zero", Status::Stopping).await;
         assert!(block.await.unwrap().is_ok());
-        assert!(panic.await.unwrap().is_err());
+        let own = panic.await.unwrap().unwrap_err();
+        assert_eq!(own.kind, FaultKind::Crashed, "a panic's own call");
         rig.until("a new life", |rig| rig.scripts[0].count("factory") == 2)
             .await;
         pause(20).await;
