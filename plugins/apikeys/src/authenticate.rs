@@ -37,20 +37,24 @@ impl Registry {
         Ok(found.filter(|grant| grant.expires_at.is_none_or(|end| end > now)))
     }
 
-    /// Moves the end of an idle session, or writes down a key's last use. The next request must
-    /// not ask again, so the table is told first. Failing to write (on a full disk, say) is no
-    /// reason to turn the caller away.
+    /// Moves the end of an idle session, and writes down that a credential is in use. The table is
+    /// told first: the next request must not ask again, and failing to write (on a full disk, say)
+    /// is no reason to turn the caller away, now or when the session would have fallen idle.
     async fn note_use(&self, digest: Digest, millis: i64, now: Timestamp) {
         self.credentials.amend(&digest, |grant| {
             grant.note_after = Some(after(now, NOTE_EVERY));
         });
-        let noted = self.store.write(move |conn| note(conn, &digest, millis));
-        match noted.await {
+        let last = self.store.read(move |conn| session_end(conn, &digest));
+        match last.await {
             Ok(Some(last)) => self.credentials.amend(&digest, |grant| {
                 grant.expires_at = Some(after(now, IDLE).min(last));
             }),
             Ok(None) => {}
-            Err(why) => log::warn!("the use of a credential could not be written down: {why}"),
+            Err(why) => log::warn!("the end of a session could not be read: {why}"),
+        }
+        let noted = self.store.write(move |conn| note(conn, &digest, millis));
+        if let Err(why) = noted.await {
+            log::warn!("the use of a credential could not be written down: {why}");
         }
     }
 }
@@ -81,20 +85,26 @@ fn find(conn: &mut SqliteConnection, digest: &Digest) -> Result<Option<Grant>, S
 }
 
 /// When a session ends at the latest; nothing for a key.
-fn note(
+fn session_end(
     conn: &mut SqliteConnection,
     digest: &Digest,
-    now: i64,
 ) -> Result<Option<Timestamp>, StoreError> {
-    let last: Option<i64> = diesel::update(sessions::table.find(digest.as_slice()))
-        .set(sessions::seen_at.eq(now))
-        .returning(sessions::expires_at)
-        .get_result(conn)
+    let end: Option<i64> = sessions::table
+        .find(digest.as_slice())
+        .select(sessions::expires_at)
+        .first(conn)
         .optional()?;
-    if last.is_none() {
+    end.map(read_time).transpose()
+}
+
+fn note(conn: &mut SqliteConnection, digest: &Digest, now: i64) -> Result<(), StoreError> {
+    let sessions = diesel::update(sessions::table.find(digest.as_slice()))
+        .set(sessions::seen_at.eq(now))
+        .execute(conn)?;
+    if sessions == 0 {
         diesel::update(api_keys::table.find(digest.as_slice()))
             .set(api_keys::last_used_at.eq(now))
             .execute(conn)?;
     }
-    last.map(read_time).transpose()
+    Ok(())
 }

@@ -34,7 +34,11 @@ pub struct FirstAdmin {
 
 impl FirstAdmin {
     /// The admin gets `password`; without one (or with an empty one) a random password is made and
-    /// handed to `announce`, once, which must show it to the operator and keep it out of every log.
+    /// handed to `announce`, which must show it to the operator and keep it out of every log.
+    ///
+    /// It is announced before the admin is committed, so that no kill between the two leaves an
+    /// admin whose password nobody has seen. One that was announced and not committed is void:
+    /// the next start announces another.
     pub fn new(password: Option<String>, announce: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self {
             password: password.filter(|text| !text.is_empty()),
@@ -70,17 +74,17 @@ impl Registry {
             );
         }
         let password = given.map_or_else(|| passwords::random(PASSWORD_DIGITS), str::to_owned);
-        self.add_admin(&password)?;
+        let password_hash = passwords::hash(&password)?;
         if given.is_none() {
             (first.announce)(&password);
         }
-        Ok(())
+        self.add_admin(password_hash)
     }
 
-    fn add_admin(&self, password: &str) -> Result<(), Fault> {
+    fn add_admin(&self, password_hash: String) -> Result<(), Fault> {
         let admin = UserRow {
             username: ADMIN.to_owned(),
-            password_hash: passwords::hash(password)?,
+            password_hash,
             scopes: write_scopes(&Scopes::from_iter([Scope::EVERYTHING])),
             created_at: self.clock.millis(),
             disabled: false,

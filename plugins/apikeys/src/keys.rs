@@ -81,7 +81,7 @@ impl Registry {
         })
     }
 
-    /// All keys if `caller` is an admin, otherwise those of his user; the newest last.
+    /// All keys if `caller` is an admin, otherwise those of his user; the newest first.
     pub(crate) async fn list_keys(&self, caller: &Caller) -> Result<Vec<Key>, Fault> {
         let owner = owner_only(caller);
         let rows = self.store.read(move |conn| {
@@ -90,7 +90,7 @@ impl Registry {
                 query = query.filter(api_keys::username.eq(owner));
             }
             let rows: Vec<KeyRow> = query
-                .order((api_keys::created_at, api_keys::id))
+                .order((api_keys::created_at.desc(), api_keys::id))
                 .select(KeyRow::as_select())
                 .load(conn)?;
             rows.iter().map(KeyRow::about).collect()

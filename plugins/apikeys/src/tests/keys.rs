@@ -66,6 +66,15 @@ async fn a_revoked_key_is_refused_at_once() {
 }
 
 #[tokio::test]
+async fn the_newest_key_is_listed_first() {
+    let mut house = House::new();
+    let old = house.key(key(&[Scope::LLM_CHAT])).await.about;
+    house.pass(1);
+    let new = house.key(key(&[Scope::LLM_CHAT])).await.about;
+    assert_eq!(house.ask(ListKeys).await.unwrap(), [new, old]);
+}
+
+#[tokio::test]
 async fn revoking_an_unknown_id_is_told() {
     let mut house = House::new();
     let id = "no such key".to_owned();

@@ -1,6 +1,18 @@
 //! Sessions: log-in, idleness, end.
 
+use diesel::RunQueryDsl;
+
 use super::*;
+
+/// From now on no session can be written down, as on a full disk.
+async fn fill_disk(house: &House) {
+    let trigger = "CREATE TRIGGER full BEFORE UPDATE ON sessions
+        BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END";
+    let write = house
+        .store
+        .write(move |conn| Ok(diesel::sql_query(trigger).execute(conn)?));
+    write.await.unwrap();
+}
 
 #[tokio::test]
 async fn unknown_users_and_wrong_passwords_look_the_same() {
@@ -49,6 +61,19 @@ async fn no_session_outlives_twelve_hours() {
         session.expires_at.as_millisecond(),
         START + 12 * 60 * MINUTE
     );
+    for _ in 0..35 {
+        house.pass(20);
+        assert!(house.recognise(&session.secret).await.is_some());
+    }
+    house.pass(20);
+    assert!(house.recognise(&session.secret).await.is_none());
+}
+
+#[tokio::test]
+async fn a_full_disk_does_not_let_a_used_session_fall_idle() {
+    let mut house = House::new();
+    let session = house.login().await;
+    fill_disk(&house).await;
     for _ in 0..35 {
         house.pass(20);
         assert!(house.recognise(&session.secret).await.is_some());

@@ -1,6 +1,9 @@
 //! Users: the first one and the others.
 
+use diesel::{QueryDsl, RunQueryDsl};
+
 use super::*;
+use crate::schema::users;
 
 #[tokio::test]
 async fn the_first_start_announces_a_password_that_works() {
@@ -22,6 +25,26 @@ async fn the_first_start_announces_a_password_that_works() {
     assert_eq!(
         kind(house.ask(login("admin", PASSWORD)).await),
         FaultKind::Unauthenticated
+    );
+}
+
+#[test]
+fn a_kill_after_the_commit_cannot_lose_the_announcement() {
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path()).unwrap();
+    let (reader, told) = (store.clone(), Arc::new(Mutex::new(Vec::new())));
+    let ear = told.clone();
+    let first = FirstAdmin::new(None, move |_| {
+        let users =
+            reader.read_blocking(|conn| Ok(users::table.count().get_result::<i64>(conn)?));
+        ear.lock().unwrap().push(users.unwrap());
+    });
+    let now = Arc::new(AtomicI64::new(START));
+    start(&store, &Arc::default(), &now, &first);
+    assert_eq!(
+        *told.lock().unwrap(),
+        [0],
+        "announced before there is a user"
     );
 }
 
