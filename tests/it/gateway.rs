@@ -39,7 +39,11 @@ impl Gateway {
 
     /// Starts with more environment variables.
     pub async fn start_with(env: &[(&str, &str)]) -> Self {
-        let data = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), env).await
+    }
+
+    /// Starts on a data directory that has been prepared.
+    pub async fn start_in(data: TempDir, env: &[(&str, &str)]) -> Self {
         let env = env
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -176,7 +180,9 @@ pub async fn answer(request: RequestBuilder) -> (u16, Value) {
 pub fn bkg(data: &Path, env: &[(String, String)], args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bkg"));
     let own = std::env::vars().filter(|(name, _)| name.starts_with("BKG_"));
-    own.for_each(|(name, _)| drop(command.env_remove(name)));
+    own.for_each(|(name, _)| {
+        command.env_remove(name);
+    });
     command
         .args(args)
         .current_dir(data)

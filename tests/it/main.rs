@@ -1,5 +1,24 @@
 //! The integration tests: each starts the real program and talks to it as a person would.
-#![allow(clippy::as_conversions, clippy::string_slice, missing_docs)]
+#![allow(
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test that is surprised should fail"
+)]
 
+mod drain;
+mod fake_upstream;
 mod gateway;
+mod identity;
 mod layering;
+mod openai;
+mod openapi;
+mod plugins;
+mod python;
+mod sse;
+mod upstream;
