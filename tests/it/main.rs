@@ -11,14 +11,23 @@
     reason = "a test that is surprised should fail"
 )]
 
+mod brainml;
+mod cli;
+mod crash;
+mod database;
 mod drain;
 mod fake_upstream;
 mod gateway;
 mod identity;
 mod layering;
+mod logs;
 mod openai;
 mod openapi;
 mod plugins;
 mod python;
+mod quick_start;
+mod socket;
 mod sse;
+mod store;
 mod upstream;
+mod without_model;
