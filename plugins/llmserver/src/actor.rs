@@ -39,12 +39,13 @@ impl Llmserver {
     ///
     /// # Errors
     /// [`Unprocessable`](messages::fault::FaultKind::Unprocessable) with what is wrong in the
-    /// settings.
+    /// settings, except in an upstream: one that cannot be used is logged and left out.
     pub fn new(host: &Host, models: PathBuf) -> Result<Self, Fault> {
         let settings: Arc<Settings> = Arc::new(host.settings()?);
-        let upstreams = Arc::new(Upstreams::new(host, &settings.upstreams)?);
+        settings.check_bounds()?;
+        let upstreams = Arc::new(Upstreams::new(host, &settings.upstreams));
         let catalogue = Arc::new(Catalogue::new(host, models, settings.batch_tokens));
-        announce(&catalogue, &settings);
+        announce(&catalogue, &upstreams, &settings);
         Ok(Self {
             chats: Chats {
                 settings: settings.clone(),
@@ -63,13 +64,15 @@ impl Llmserver {
 }
 
 /// Says at the start whether there are embeddings.
-fn announce(catalogue: &Catalogue, settings: &Settings) {
+fn announce(catalogue: &Catalogue, upstreams: &Upstreams, settings: &Settings) {
     let model = &settings.embedding_model;
     if catalogue.has(model) {
         log::info!(
             "embedding model {model} is in {}",
             catalogue.directory().display()
         );
+    } else if let Ok(Some(upstream)) = upstreams.embedding(model) {
+        log::info!("embedding model {model} is at upstream {}", upstream.name());
     } else {
         log::warn!(
             "embedding model {model} is not in {}: search works by words alone until \

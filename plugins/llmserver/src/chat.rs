@@ -38,7 +38,7 @@ impl Chats {
         if body.model == extract::MODEL {
             return self.extract.chat(&body, cx, self.count()).await;
         }
-        match self.upstreams.chat(&body.model) {
+        match self.upstreams.chat(&body.model)? {
             Some(upstream) => upstream.chat(body, cx).await,
             None => Err(self.not_for_chat(&body.model)),
         }
@@ -54,7 +54,7 @@ impl Chats {
         if body.model == extract::MODEL {
             return self.extract.complete(&body, cx, self.count()).await;
         }
-        match self.upstreams.chat(&body.model) {
+        match self.upstreams.chat(&body.model)? {
             Some(upstream) => upstream.complete(body, cx).await,
             None => Err(self.not_for_chat(&body.model)),
         }
@@ -67,7 +67,8 @@ impl Chats {
     }
 
     fn not_for_chat(&self, model: &str) -> Fault {
-        if self.catalogue.has(model) || self.upstreams.embedding(model).is_some() {
+        let elsewhere = !matches!(self.upstreams.embedding(model), Ok(None));
+        if self.catalogue.has(model) || elsewhere {
             return Fault::invalid(format!("{model} is an embedding model and cannot chat"))
                 .with_param("model");
         }

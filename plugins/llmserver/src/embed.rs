@@ -27,7 +27,7 @@ pub(crate) async fn embed(
         .clone()
         .unwrap_or(settings.embedding_model.clone());
     if !catalogue.has(&model)
-        && let Some(upstream) = upstreams.embedding(&model)
+        && let Some(upstream) = upstreams.embedding(&model)?
     {
         return upstream.embed(model, &body, &cx).await;
     }

@@ -1,6 +1,16 @@
 //! The plugin's settings, as `plugins.json` and the operator give them.
 
+use std::{fmt::Display, ops::RangeInclusive};
+
+use messages::fault::Fault;
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::engine::extract;
+
+/// Most passages that one query of the index may ask for.
+const MOST_PASSAGES: u32 = 1000;
 
 /// Everything that can be set. Each field has a default, so `{}` is a whole configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -8,7 +18,8 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// The model that answers a chat whose request names none.
     pub chat_model: String,
-    /// The model that embeds where a request names none. Must be in the models directory.
+    /// The model that embeds where a request names none: one of the models directory, or else of
+    /// an upstream. Where it is neither, search works by words alone.
     pub embedding_model: String,
     /// Tokens in one batch of the encoder. Larger batches keep a short question waiting for
     /// longer behind an indexing run, and beyond about 1,000 tokens bring no more throughput.
@@ -63,6 +74,89 @@ pub struct UpstreamSettings {
     pub embedding_models: Vec<String>,
 }
 
+impl Settings {
+    /// Whether `settings` can be worked with: their fields, their bounds, and the form of each
+    /// upstream. Whether an upstream's key is in the environment is not asked, for that may change.
+    ///
+    /// # Errors
+    /// [`Unprocessable`](messages::fault::FaultKind::Unprocessable) with the field at fault.
+    pub fn check(settings: &Value) -> Result<(), Fault> {
+        let settings = Self::deserialize(settings)
+            .map_err(|error| Fault::unprocessable(format!("settings: {error}")))?;
+        settings.check_bounds()?;
+        settings.upstreams.iter().try_for_each(|upstream| {
+            let wrong = |what| upstream.refusal(what).with_param("upstreams");
+            upstream.check().map_err(wrong)
+        })
+    }
+
+    /// Whether the gateway's own part can work with these numbers.
+    ///
+    /// # Errors
+    /// As [`Settings::check`].
+    pub(crate) fn check_bounds(&self) -> Result<(), Fault> {
+        let extract = &self.extract;
+        within("batch_tokens", self.batch_tokens, 1..=16_384)?;
+        within("max_inputs", self.max_inputs, 1..=65_536)?;
+        within("max_input_bytes", self.max_input_bytes, 1..=16 << 20)?;
+        within("extract.cosine", extract.cosine, -1.0..=1.0)?;
+        within("extract.coverage", extract.coverage, 0.0..=1.0)?;
+        within("extract.passages", extract.passages, 1..=MOST_PASSAGES)?;
+        within("extract.quotes", extract.quotes, 1..=100)?;
+        let longest = extract::pick::LONGEST;
+        within("extract.quote_bytes", extract.quote_bytes, 1..=longest)?;
+        named("chat_model", &self.chat_model)?;
+        named("embedding_model", &self.embedding_model)
+    }
+}
+
+fn within<T: PartialOrd + Display>(
+    field: &str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> Result<(), Fault> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let (least, most) = range.into_inner();
+    let text = format!("settings: {field} must be {least} to {most}, not {value}");
+    Err(Fault::unprocessable(text).with_param(field))
+}
+
+fn named(field: &str, model: &str) -> Result<(), Fault> {
+    if model.is_empty() {
+        let text = format!("settings: {field} must name a model");
+        return Err(Fault::unprocessable(text).with_param(field));
+    }
+    Ok(())
+}
+
+impl UpstreamSettings {
+    /// Whether its name, address and key have a form that can be used.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.name.is_empty() {
+            return Err("`name` is empty".to_owned());
+        }
+        let url = Url::parse(&self.base_url)
+            .map_err(|error| format!("`base_url` is not an address: {error}"))?;
+        if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() {
+            return Err("`base_url` must be http or https, without a user name".to_owned());
+        }
+        if self.api_key.is_some() && self.api_key_env.is_some() {
+            return Err("give `api_key` or `api_key_env`, not both".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The fault of an upstream that cannot be used because of `what`.
+    pub(crate) fn refusal(&self, what: String) -> Fault {
+        Fault::unprocessable(format!("settings of upstream `{}`: {what}", self.name))
+    }
+}
+
 impl std::fmt::Debug for UpstreamSettings {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("UpstreamSettings")
@@ -104,7 +198,52 @@ impl Default for ExtractSettings {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn senseless_settings_are_refused_before_they_are_kept() {
+        for (settings, field) in [
+            (json!({"batch": 1}), "batch"),
+            (json!({"batch_tokens": 0}), "batch_tokens"),
+            (json!({"max_inputs": 0}), "max_inputs"),
+            (json!({"max_input_bytes": 1_u64 << 40}), "max_input_bytes"),
+            (json!({"embedding_model": ""}), "embedding_model"),
+            (json!({"extract": {"cosine": 1e99}}), "extract.cosine"),
+            (json!({"extract": {"coverage": -0.1}}), "extract.coverage"),
+            (json!({"extract": {"passages": 0}}), "extract.passages"),
+            (json!({"extract": {"passages": 1001}}), "extract.passages"),
+            (json!({"extract": {"quotes": 0}}), "extract.quotes"),
+            (
+                json!({"extract": {"quote_bytes": 801}}),
+                "extract.quote_bytes",
+            ),
+        ] {
+            let fault = Settings::check(&settings).unwrap_err();
+            assert!(fault.message.contains(field), "{fault}");
+        }
+        let defaults = serde_json::to_value(Settings::default()).unwrap();
+        assert_eq!(Settings::check(&defaults), Ok(()));
+    }
+
+    #[test]
+    fn an_upstream_is_checked_by_form_and_not_by_the_environment() {
+        let check = |upstream: Value| Settings::check(&json!({"upstreams": [upstream]}));
+        for wrong in [
+            json!({"name": "w", "base_url": "no address"}),
+            json!({"name": "w", "base_url": "file:///etc/passwd"}),
+            json!({"name": "w", "base_url": "http://user@host/v1"}),
+            json!({"name": "w", "base_url": "http://h/v1", "api_key_env": "A", "api_key": "b"}),
+            json!({"name": "", "base_url": "http://h/v1"}),
+        ] {
+            let fault = check(wrong).unwrap_err();
+            assert!(fault.message.contains("upstream `"), "{fault}");
+            assert_eq!(fault.param.as_deref(), Some("upstreams"));
+        }
+        let unset = json!({"name": "w", "base_url": "http://h/v1", "api_key_env": "BKG_NOT_SET"});
+        assert_eq!(check(unset), Ok(()));
+    }
 
     #[test]
     fn nothing_is_a_whole_configuration() {

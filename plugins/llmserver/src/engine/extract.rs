@@ -3,7 +3,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod engine;
-mod pick;
+pub(crate) mod pick;
 mod request;
 mod sentences;
 mod shape;

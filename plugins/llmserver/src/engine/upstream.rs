@@ -17,39 +17,53 @@ use messages::{
 use self::client::Upstream;
 use crate::settings::UpstreamSettings;
 
-/// All upstreams of the settings, in their order; where two have a model, the first answers.
+/// All upstreams of the settings, in their order; where two have a model, the first answers. One
+/// that cannot be used disables itself alone.
 #[derive(Debug, Default)]
-pub(crate) struct Upstreams(Vec<Arc<Upstream>>);
+pub(crate) struct Upstreams {
+    usable: Vec<Arc<Upstream>>,
+    unusable: Vec<UpstreamSettings>,
+}
 
 impl Upstreams {
-    /// Prepares a client for each; nothing is contacted yet.
-    ///
-    /// # Errors
-    /// [`Unprocessable`](messages::fault::FaultKind::Unprocessable) when an address or a key
-    /// cannot be used.
-    pub(crate) fn new(host: &Host, settings: &[UpstreamSettings]) -> Result<Self, Fault> {
-        let upstreams = settings.iter().map(|one| Upstream::new(host, one));
+    /// Prepares a client for each; nothing is contacted yet. An upstream whose address or key
+    /// cannot be used is logged and left out.
+    pub(crate) fn new(host: &Host, settings: &[UpstreamSettings]) -> Self {
+        let mut upstreams = Self::default();
+        for one in settings {
+            match Upstream::new(host, one) {
+                Ok(upstream) => upstreams.usable.push(Arc::new(upstream)),
+                Err(fault) => {
+                    log::error!("{fault}; its models are left out");
+                    upstreams.unusable.push(one.clone());
+                }
+            }
+        }
         upstreams
-            .map(|upstream| upstream.map(Arc::new))
-            .collect::<Result<_, _>>()
-            .map(Self)
     }
 
     /// Who has the chat model `model`.
-    pub(crate) fn chat(&self, model: &str) -> Option<Arc<Upstream>> {
-        self.find(|upstream| upstream.chat_models(), model)
+    ///
+    /// # Errors
+    /// [`Crashed`](messages::fault::FaultKind::Crashed) when only an upstream that cannot be used
+    /// has it.
+    pub(crate) fn chat(&self, model: &str) -> Result<Option<Arc<Upstream>>, Fault> {
+        self.find(model, |settings| &settings.models)
     }
 
     /// Who has the embedding model `model`.
-    pub(crate) fn embedding(&self, model: &str) -> Option<Arc<Upstream>> {
-        self.find(|upstream| upstream.embedding_models(), model)
+    ///
+    /// # Errors
+    /// As [`Upstreams::chat`].
+    pub(crate) fn embedding(&self, model: &str) -> Result<Option<Arc<Upstream>>, Fault> {
+        self.find(model, |settings| &settings.embedding_models)
     }
 
     /// Their models; `created` is in Unix seconds.
     pub(crate) fn list(&self, created: i64) -> Vec<Model> {
-        let models = self.0.iter().flat_map(|upstream| {
-            let chat = upstream.chat_models().iter();
-            let embedding = upstream.embedding_models().iter();
+        let models = self.usable.iter().flat_map(|upstream| {
+            let chat = upstream.settings().models.iter();
+            let embedding = upstream.settings().embedding_models.iter();
             chat.map(|id| (id, ModelTask::Chat))
                 .chain(embedding.map(|id| (id, ModelTask::Embedding)))
                 .map(|(id, task)| Model {
@@ -66,9 +80,21 @@ impl Upstreams {
         models.collect()
     }
 
-    fn find(&self, models: impl Fn(&Upstream) -> &[String], model: &str) -> Option<Arc<Upstream>> {
-        let has = |upstream: &&Arc<Upstream>| models(upstream).iter().any(|id| id == model);
-        self.0.iter().find(has).cloned()
+    fn find(
+        &self,
+        model: &str,
+        models: impl Fn(&UpstreamSettings) -> &[String],
+    ) -> Result<Option<Arc<Upstream>>, Fault> {
+        let has = |settings: &UpstreamSettings| models(settings).iter().any(|id| id == model);
+        let usable = self.usable.iter().find(|one| has(one.settings()));
+        match self.unusable.iter().find(|one| has(one)) {
+            Some(one) if usable.is_none() => Err(Fault::crashed(format!(
+                "upstream {}, which has the model {model}, cannot be used as it is set up; \
+                 the gateway's log says why",
+                one.name
+            ))),
+            _ => Ok(usable.cloned()),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::{sentences, words};
 use crate::settings::ExtractSettings;
 
 /// A sentence longer than this is cut, at white space, for the quote. In bytes.
-const LONGEST: usize = 800;
+pub(crate) const LONGEST: usize = 800;
 
 /// A passage to quote. `text` is exactly `start..end` of the document's text.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::{env, time::Duration};
 
 use messages::{call::Cx, fault::Fault, host::Host};
-use reqwest::{Client, RequestBuilder, Response, Url, redirect::Policy};
+use reqwest::{Client, RequestBuilder, Response, redirect::Policy};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -33,17 +33,8 @@ impl Upstream {
     /// # Errors
     /// When the address is not one of http or https, or the key's variable is not set.
     pub(super) fn new(host: &Host, settings: &UpstreamSettings) -> Result<Self, Fault> {
-        let refuse = |what: String| {
-            let name = &settings.name;
-            Fault::unprocessable(format!("settings of upstream `{name}`: {what}"))
-        };
-        let url = Url::parse(&settings.base_url)
-            .map_err(|error| refuse(format!("`base_url` is not an address: {error}")))?;
-        if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() {
-            return Err(refuse(
-                "`base_url` must be http or https, without a user name".to_owned(),
-            ));
-        }
+        let refuse = |what| settings.refusal(what);
+        settings.check().map_err(refuse)?;
         let key = key(settings).map_err(refuse)?;
         let client = crate::tls::client()
             .redirect(Policy::none())
@@ -62,18 +53,13 @@ impl Upstream {
     }
 
     /// What it is called.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.settings.name
     }
 
-    /// Ids of its chat models.
-    pub(super) fn chat_models(&self) -> &[String] {
-        &self.settings.models
-    }
-
-    /// Ids of its embedding models.
-    pub(super) fn embedding_models(&self) -> &[String] {
-        &self.settings.embedding_models
+    /// Its settings.
+    pub(super) fn settings(&self) -> &UpstreamSettings {
+        &self.settings
     }
 
     /// Its API's root, without a slash at the end.
@@ -173,8 +159,7 @@ pub(super) async fn read(mut response: Response, most: usize) -> Result<Vec<u8>,
 
 fn key(settings: &UpstreamSettings) -> Result<Option<String>, String> {
     match (&settings.api_key, &settings.api_key_env) {
-        (Some(_), Some(_)) => Err("give `api_key` or `api_key_env`, not both".to_owned()),
-        (Some(key), None) => Ok(Some(key.clone())),
+        (Some(key), _) => Ok(Some(key.clone())),
         (None, Some(name)) => env::var(name)
             .map(Some)
             .map_err(|_| format!("the environment has no variable `{name}`")),

@@ -12,6 +12,18 @@ use super::client;
 const LONGEST_BODY: usize = 64 << 10;
 /// Longest message that is passed on, in characters.
 const LONGEST_MESSAGE: usize = 2_000;
+/// OpenAI's codes, on which clients decide. Any other is the upstream's own, and passing it on
+/// could give it a meaning that the gateway's code of that name has.
+const KNOWN_CODES: [&str; 8] = [
+    "content_filter",
+    "content_policy_violation",
+    "context_length_exceeded",
+    "insufficient_quota",
+    "model_not_found",
+    "rate_limit_exceeded",
+    "unsupported_parameter",
+    "unsupported_value",
+];
 
 /// The fault of an answer whose status is not success, with the upstream's own message.
 pub(super) async fn read(name: &str, response: Response) -> Fault {
@@ -85,7 +97,7 @@ fn fault(name: &str, status: StatusCode, wait: Option<Duration>, body: &[u8]) ->
 fn with_details(mut fault: Fault, error: &Value) -> Fault {
     let text = |field: &str| error.get(field)?.as_str().map(str::to_owned);
     fault.param = text("param");
-    fault.code = text("code");
+    fault.code = text("code").filter(|code| KNOWN_CODES.contains(&code.as_str()));
     fault
 }
 

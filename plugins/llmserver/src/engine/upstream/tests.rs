@@ -89,7 +89,7 @@ fn upstreams(address: &str) -> Upstreams {
         "models": ["big"], "embedding_models": ["vectors"],
     });
     let settings: UpstreamSettings = serde_json::from_value(settings).unwrap();
-    Upstreams::new(&host(), &[settings]).unwrap()
+    Upstreams::new(&host(), &[settings])
 }
 
 fn chat(extra: Value) -> Chat {
@@ -101,7 +101,7 @@ fn chat(extra: Value) -> Chat {
 }
 
 async fn ask(address: &str, extra: Value) -> Result<Completion, Fault> {
-    let upstream = upstreams(address).chat("big").unwrap();
+    let upstream = upstreams(address).chat("big").unwrap().unwrap();
     upstream.chat(chat(extra), cx()).await
 }
 
@@ -204,7 +204,7 @@ async fn dropping_the_stream_closes_the_upstreams_connection_within_a_second() {
 async fn a_cancelled_call_closes_the_upstreams_connection_before_any_answer() {
     let fake = fake(String::new(), true).await;
     let cancel = CancellationToken::new();
-    let upstream = upstreams(&fake.address).chat("big").unwrap();
+    let upstream = upstreams(&fake.address).chat("big").unwrap().unwrap();
     let work = upstream.chat(chat(json!({})), cx_of(&cancel));
     let leave = async {
         fake.asked.await.ok();
@@ -272,6 +272,16 @@ async fn refusals_keep_the_upstreams_message_and_get_our_class() {
 }
 
 #[tokio::test]
+async fn an_upstreams_own_code_does_not_become_one_of_ours() {
+    for (code, kept) in [("payload_too_large", false), ("insufficient_quota", true)] {
+        let body = json!({"error": {"message": "no", "code": code}}).to_string();
+        let fake = fake(whole("429 Too Many", "", &body), false).await;
+        let fault = ask(&fake.address, json!({})).await.unwrap_err();
+        assert_eq!(fault.code.as_deref(), kept.then_some(code));
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_that_is_not_there_is_a_fault_without_its_address() {
     let fault = ask("http://127.0.0.1:1/v1", json!({})).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Crashed);
@@ -292,7 +302,7 @@ async fn retrieval_is_refused_rather_than_ignored() {
 #[tokio::test]
 async fn legacy_completions_go_to_their_own_path() {
     let fake = fake(whole("200 OK", "", "{\"id\":\"2\"}"), false).await;
-    let upstream = upstreams(&fake.address).chat("big").unwrap();
+    let upstream = upstreams(&fake.address).chat("big").unwrap().unwrap();
     let body: Complete =
         serde_json::from_value(json!({"model": "big", "prompt": ["a", "b"], "best_of": 2}))
             .unwrap();
@@ -319,7 +329,10 @@ async fn embeddings_come_back_in_order_and_must_be_complete() {
             inputs: texts[..count].to_vec(),
             dimensions: Some(1),
         };
-        let upstream = upstreams(&fake.address).embedding("vectors").unwrap();
+        let upstream = upstreams(&fake.address)
+            .embedding("vectors")
+            .unwrap()
+            .unwrap();
         match upstream.embed("vectors".to_owned(), &body, &cx()).await {
             Ok(got) => {
                 assert!(complete);
@@ -335,16 +348,24 @@ async fn embeddings_come_back_in_order_and_must_be_complete() {
 }
 
 #[test]
-fn settings_that_cannot_work_are_refused_with_the_upstreams_name() {
-    for wrong in [
-        json!({"name": "w", "base_url": "no address"}),
-        json!({"name": "w", "base_url": "file:///etc/passwd"}),
-        json!({"name": "w", "base_url": "http://user@host/v1"}),
-        json!({"name": "w", "base_url": "http://h/v1", "api_key_env": "BKG_NOT_SET_ANYWHERE"}),
-        json!({"name": "w", "base_url": "http://h/v1", "api_key_env": "A", "api_key": "b"}),
-    ] {
-        let settings: UpstreamSettings = serde_json::from_value(wrong).unwrap();
-        let fault = Upstreams::new(&host(), &[settings]).unwrap_err();
-        assert!(fault.message.contains("upstream `w`"), "{fault}");
+fn a_bad_upstream_disables_itself_alone() {
+    let settings = [
+        json!({"name": "unset", "base_url": "http://h/v1", "api_key_env": "BKG_NOT_SET_ANYWHERE",
+            "models": ["lost", "shared"]}),
+        json!({"name": "astray", "base_url": "no address", "embedding_models": ["lost"]}),
+        json!({"name": "good", "base_url": "http://h/v1", "models": ["fine", "shared"]}),
+    ];
+    let settings = settings.map(|one| serde_json::from_value(one).unwrap());
+    let upstreams = Upstreams::new(&host(), &settings);
+    let listed = upstreams.list(0).into_iter().map(|model| model.id);
+    assert_eq!(listed.collect::<Vec<_>>(), ["fine", "shared"]);
+    for model in ["fine", "shared"] {
+        assert_eq!(upstreams.chat(model).unwrap().unwrap().name(), "good");
     }
+    let fault = upstreams.chat("lost").unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Crashed);
+    assert!(fault.message.contains("upstream unset"), "{fault}");
+    let fault = upstreams.embedding("lost").unwrap_err();
+    assert!(fault.message.contains("upstream astray"), "{fault}");
+    assert!(upstreams.chat("unheard-of").unwrap().is_none());
 }
