@@ -3,7 +3,7 @@
 use std::io;
 
 use actix::Arbiter;
-use logbroker::{InstallError, Intake, Limits, LogBroker, Ring, Terminal};
+use logbroker::{InstallError, Intake, Limits, LogBroker, Ring};
 use messages::fault::panic_text;
 
 use crate::settings;
@@ -48,7 +48,7 @@ impl Telemetry {
 }
 
 fn install(filter: &str, intake: &Intake) -> Result<(), InstallError> {
-    match logbroker::install(filter, Terminal::Auto, &PLUGINS, intake.clone()) {
+    match logbroker::install(filter, &PLUGINS, intake.clone()) {
         Err(InstallError::Installed(_)) => Ok(()),
         other => other,
     }

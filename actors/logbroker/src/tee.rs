@@ -27,16 +27,6 @@ const QUIET: [(&str, LevelFilter); 10] = [
     ("tokenizers", LevelFilter::Warn),
 ];
 
-/// How the terminal is written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Terminal {
-    /// Standard error, in colour where it is a terminal.
-    #[default]
-    Auto,
-    /// Standard error without colour.
-    Plain,
-}
-
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
@@ -48,23 +38,14 @@ pub enum InstallError {
     Installed(#[from] SetLoggerError),
 }
 
-/// Installs the back end. `filter` has the form of `RUST_LOG` and holds for the terminal and the
+/// Installs the back end, which writes to standard error, in colour where that is a terminal. `filter` has the form of `RUST_LOG` and holds for the terminal and the
 /// broker alike; `plugins` are the targets that are taken for plugins.
 ///
 /// # Errors
 /// See [`InstallError`].
-pub fn install(
-    filter: &str,
-    terminal: Terminal,
-    plugins: &[&str],
-    intake: Intake,
-) -> Result<(), InstallError> {
+pub fn install(filter: &str, plugins: &[&str], intake: Intake) -> Result<(), InstallError> {
     check_filter(filter)?;
-    let style = match terminal {
-        Terminal::Auto => WriteStyle::Auto,
-        Terminal::Plain => WriteStyle::Never,
-    };
-    let tee = Tee::new(filter, style, Target::Stderr, plugins, intake);
+    let tee = Tee::new(filter, WriteStyle::Auto, Target::Stderr, plugins, intake);
     let most = tee.terminal.filter();
     log::set_boxed_logger(Box::new(tee))?;
     log::set_max_level(most);

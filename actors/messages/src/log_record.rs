@@ -51,7 +51,8 @@ pub enum Stream {
 /// One log line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogRecord {
-    /// Its number in the present epoch, from 1, without holes.
+    /// Its number in the present epoch, from 1 and growing. A record that was dropped, because more
+    /// was logged than could be kept, has spent its number too; readers get such a hole as a gap.
     pub seq: u64,
     /// When it was written.
     #[schema(value_type = String, format = DateTime)]
