@@ -1,6 +1,6 @@
 //! A port: the typed end of a call, which never learns who answers.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::marker::PhantomData;
 
 use tokio::time::Instant;
 
@@ -126,27 +126,5 @@ impl Drop for Pending<'_> {
     fn drop(&mut self) {
         let fault = self.outcome.unwrap_or(Some(FaultKind::Cancelled));
         self.gate.count_outcome(self.started.elapsed(), fault);
-    }
-}
-
-/// Hands out ports for one origin: what the HTTP edge and the command line hold.
-#[derive(Debug, Clone)]
-pub struct Ports {
-    directory: Directory,
-    origin: Arc<Origin>,
-}
-
-impl Ports {
-    /// Ports whose calls are made for `origin`.
-    pub fn new(directory: Directory, origin: Origin) -> Self {
-        Self {
-            directory,
-            origin: Arc::new(origin),
-        }
-    }
-
-    /// A port for one capability.
-    pub fn to<C: Capability>(&self) -> Port<C> {
-        Port::new(self.directory.clone(), Origin::clone(&self.origin))
     }
 }

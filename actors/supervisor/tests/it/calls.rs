@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use messages::{call::Origin, fault::FaultKind, plugin::Policy, port::Ports};
+use messages::{call::Origin, fault::FaultKind, plugin::Policy, port::Port};
 
 use crate::rig::{Deed, Do, Plan, pause, quick, run};
 
@@ -81,7 +81,7 @@ fn a_deadline_ends_the_call_and_its_work() {
             deadline: Some(tokio::time::Instant::now() + Duration::from_millis(50)),
             ..Origin::internal("test")
         };
-        let port = Ports::new(rig.directory.clone(), origin).to();
+        let port = Port::new(rig.directory.clone(), origin);
         let fault = port.call(Do::<0>(Deed::Wait(LONG))).await.unwrap_err();
         assert_eq!(fault.kind, FaultKind::TimedOut);
         rig.until("the end", |rig| rig.scripts[0].count("work dropped") == 1)

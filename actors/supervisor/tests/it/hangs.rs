@@ -6,7 +6,7 @@ use messages::{
     call::Origin,
     fault::FaultKind,
     plugin::Status,
-    port::Ports,
+    port::Port,
     supervisor::{StartPlugin, StopPlugin},
 };
 
@@ -36,7 +36,7 @@ fn a_hanging_thread_is_marked_and_unmarked() {
             deadline: Some(tokio::time::Instant::now() + Duration::from_millis(30)),
             ..Origin::internal("test")
         };
-        let port = Ports::new(rig.directory.clone(), origin).to();
+        let port = Port::new(rig.directory.clone(), origin);
         let late = port.call(Do::<0>(Deed::Count)).await.unwrap_err();
         assert_eq!(
             late.kind,

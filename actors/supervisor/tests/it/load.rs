@@ -9,7 +9,7 @@ use std::{
 };
 
 use actix::System;
-use messages::{call::Origin, port::Ports};
+use messages::{call::Origin, port::Port};
 
 use crate::rig::{Deed, Do, Plan, Rig, pause, run};
 
@@ -20,8 +20,7 @@ fn flood(rig: &Rig, end: &Arc<AtomicBool>) -> Vec<std::thread::JoinHandle<u64>> 
     let start = |_| {
         let (directory, end) = (rig.directory.clone(), end.clone());
         std::thread::spawn(move || {
-            let ports = Ports::new(directory, Origin::internal("flood"));
-            let port = ports.to::<Do<0>>();
+            let port = Port::<Do<0>>::new(directory, Origin::internal("flood"));
             System::new().block_on(async move {
                 let mut asked = 0;
                 while !end.load(SeqCst) {

@@ -15,7 +15,7 @@ use messages::{
     host::Host,
     line::Directory,
     plugin::{Answer, Exports, Plugin, PluginState, Policy, Serve, Status},
-    port::{Port, Ports},
+    port::Port,
     stream::Deltas,
 };
 use serde::{Deserialize, Serialize};
@@ -332,7 +332,7 @@ fn add<const N: usize>(registry: &mut Registry, policy: Policy, scripts: &[Arc<S
 
 impl Rig {
     pub fn port<C: Capability>(&self) -> Port<C> {
-        Ports::new(self.directory.clone(), Origin::internal("test")).to()
+        Port::new(self.directory.clone(), Origin::internal("test"))
     }
 
     pub async fn ask<const N: usize>(&self, deed: Deed) -> Result<u64, Fault> {
