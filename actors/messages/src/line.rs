@@ -150,7 +150,7 @@ impl Gate {
         self.generation.fetch_add(1, Relaxed) + 1
     }
 
-    /// Counts a life that begins because the one before ended in a panic.
+    /// Counts a life that begins because the one before ended in a panic or could not begin.
     pub fn count_restart(&self) {
         self.restarts.fetch_add(1, Relaxed);
     }

@@ -146,7 +146,8 @@ pub struct PluginState {
     pub autostart: bool,
     /// How many lives it has had, the present one included.
     pub generation: u64,
-    /// Lives that began because the one before ended in a panic.
+    /// Lives that the supervisor began by itself: the one before ended in a panic, or its factory
+    /// panicked or refused.
     pub restarts: u64,
     /// The text of the last panic that broke its state.
     pub last_panic: Option<String>,

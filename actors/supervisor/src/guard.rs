@@ -102,7 +102,6 @@ impl<P: Plugin> Guard<P> {
                 Exit::Panicked(text) => {
                     self.note_panic(&text);
                     if self.recover(lived, &text).await {
-                        self.seat.lease.gate().count_restart();
                         continue;
                     }
                 }
@@ -142,7 +141,7 @@ impl<P: Plugin> Guard<P> {
         log::error!(target: lease.name(), "panicked: {text}");
     }
 
-    /// Drops the broken state and waits; false when there is no next life.
+    /// Drops the broken state, waits, and counts the restart; false when there is no next life.
     async fn recover(&mut self, lived: Duration, why: &str) -> bool {
         let lease = self.seat.lease.clone();
         let wait = self
@@ -158,9 +157,11 @@ impl<P: Plugin> Guard<P> {
         self.seat.end();
         log::warn!(target: lease.name(), "restarting in {wait:.1?}");
         tokio::select! {
-            () = lease.stop().cancelled() => false,
-            () = tokio::time::sleep(wait) => true,
+            () = lease.stop().cancelled() => return false,
+            () = tokio::time::sleep(wait) => (),
         }
+        lease.gate().count_restart();
+        true
     }
 
     fn fail(&self, reason: String) {
