@@ -29,9 +29,9 @@ pub(super) enum Plugins {
         /// Settings as key=JSON; what is not JSON is taken as text.
         #[arg(value_name = "KEY=VALUE")]
         settings: Vec<String>,
-        /// Whether the gateway starts it from now on.
-        #[arg(long)]
-        autostart: Option<bool>,
+        /// Whether the gateway starts it from now on; `null` takes a change back.
+        #[arg(long, value_parser = ["true", "false", "null"])]
+        autostart: Option<String>,
     },
 }
 
@@ -56,7 +56,9 @@ async fn perform(client: &Client, command: Plugins, json: bool) -> Result<(), Cl
             settings,
             autostart,
         } => {
-            let body = json!({"settings": pairs(&settings)?, "autostart": autostart});
+            let autostart = autostart.map(|value| format!("autostart={value}"));
+            let mut body = pairs(autostart.as_slice())?;
+            body.insert("settings".to_owned(), pairs(&settings)?.into());
             client.put(&path(&name, "/config"), &body).await?
         }
     };

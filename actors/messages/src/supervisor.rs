@@ -30,12 +30,35 @@ pub struct Setting {
     pub source: Source,
 }
 
+/// What becomes of one value of an operator's. In JSON, with `#[serde(default)]`, an absent field
+/// leaves it, `null` takes it back, and anything else sets it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Option<T>", bound(deserialize = "T: Deserialize<'de>"))]
+pub enum Change<T> {
+    /// It stays as it is.
+    #[default]
+    Leave,
+    /// It is forgotten, and an earlier source counts again.
+    TakeBack,
+    /// It takes the place of every earlier source's.
+    Set(T),
+}
+
+impl<T> From<Option<T>> for Change<T> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::TakeBack, Self::Set)
+    }
+}
+
 /// A plugin with its configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PluginDetail {
     /// Its state.
     #[serde(flatten)]
     pub state: PluginState,
+    /// Where `autostart` comes from; `default` also where the baseline names the plugin and does not
+    /// say.
+    pub autostart_source: Source,
     /// The file that the baseline was read from, or `built in`.
     pub baseline: String,
     /// Its effective settings, by name.
@@ -79,8 +102,8 @@ pub struct ConfigurePlugin {
     pub name: String,
     /// Settings by name; `null` takes the operator's value back. Unnamed ones stay as they are.
     pub settings: BTreeMap<String, Value>,
-    /// Whether the gateway starts it from now on; absent leaves that as it is.
-    pub autostart: Option<bool>,
+    /// Whether the gateway starts it from now on.
+    pub autostart: Change<bool>,
 }
 
 impl Capability for ConfigurePlugin {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use messages::supervisor::Source;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -35,8 +36,12 @@ pub struct BaselineError {
 pub(crate) struct Entry {
     #[serde(default)]
     pub(crate) kind: Kind,
-    #[serde(default = "yes")]
-    pub(crate) autostart: bool,
+    /// Absent in an entry, it is true: to name a plugin is to want it.
+    #[serde(default)]
+    autostart: Option<bool>,
+    /// Whether the baseline does not name the plugin at all.
+    #[serde(skip)]
+    absent: bool,
     #[serde(default)]
     pub(crate) needs: Vec<String>,
     /// What the plugin is expected to serve; one that it does not serve is a mistake.
@@ -60,16 +65,19 @@ impl Entry {
     pub(crate) fn absent() -> Self {
         Self {
             kind: Kind::Builtin,
-            autostart: false,
+            autostart: None,
+            absent: true,
             needs: Vec::new(),
             capabilities: Vec::new(),
             settings: Map::new(),
         }
     }
-}
 
-fn yes() -> bool {
-    true
+    /// Whether the gateway starts the plugin, and whether the file or its silence says so.
+    pub(crate) fn autostart(&self) -> (bool, Source) {
+        let said = self.autostart.map(|said| (said, Source::File));
+        said.unwrap_or((!self.absent, Source::Default))
+    }
 }
 
 #[derive(Deserialize)]
@@ -120,9 +128,9 @@ mod tests {
             "capabilities":["x.y"],"settings":{"n":1}}},"colour":1}"#;
         let baseline = Baseline::parse("plugins.json", text).unwrap();
         let a = baseline.plugins["a"].clone().unwrap();
-        assert!(a.autostart && a.needs.is_empty() && a.settings.is_empty());
+        assert!(a.autostart().0 && a.needs.is_empty() && a.settings.is_empty());
         let b = baseline.plugins["b"].clone().unwrap();
-        assert!(!b.autostart);
+        assert_eq!(b.autostart(), (false, Source::File));
         assert_eq!(
             (b.needs, b.capabilities),
             (vec!["a".to_owned()], vec!["x.y".to_owned()])

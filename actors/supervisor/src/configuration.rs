@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use messages::{
     fault::Fault,
-    supervisor::{Setting, Source},
+    supervisor::{Change, Setting, Source},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -99,7 +99,7 @@ fn readable<T: DeserializeOwned>(value: &Value) -> Result<(), Fault> {
 pub(crate) fn amend(
     kept: &Override,
     changes: BTreeMap<String, Value>,
-    autostart: Option<bool>,
+    autostart: Change<bool>,
 ) -> Result<Override, Fault> {
     let mut amended = kept.clone();
     for (name, value) in changes {
@@ -115,7 +115,11 @@ pub(crate) fn amend(
             amended.settings.insert(name, value);
         }
     }
-    amended.autostart = autostart.or(amended.autostart);
+    match autostart {
+        Change::Leave => (),
+        Change::TakeBack => amended.autostart = None,
+        Change::Set(value) => amended.autostart = Some(value),
+    }
     Ok(amended)
 }
 
@@ -205,11 +209,13 @@ mod tests {
         let kept = amend(
             &Override::default(),
             operator(json!({"a": 1, "b": "x"})),
-            Some(false),
+            Change::Set(false),
         );
-        let kept = amend(&kept.unwrap(), operator(json!({"a": null})), None).unwrap();
+        let kept = amend(&kept.unwrap(), operator(json!({"a": null})), Change::Leave).unwrap();
         assert_eq!(kept.settings, operator(json!({"b": "x"})));
         assert_eq!(kept.autostart, Some(false));
+        let kept = amend(&kept, BTreeMap::new(), Change::TakeBack).unwrap();
+        assert_eq!(kept.autostart, None);
     }
 
     #[test]
@@ -221,7 +227,7 @@ mod tests {
         let shown = shown(settings)["upstreams"].value.clone();
         assert_eq!(shown, json!([{"api_key": HIDDEN, "api_key_env": "KEY"}]));
         let echoed = BTreeMap::from([("upstreams".to_owned(), shown)]);
-        let fault = amend(&Override::default(), echoed, None).unwrap_err();
+        let fault = amend(&Override::default(), echoed, Change::Leave).unwrap_err();
         assert_eq!(fault.param.as_deref(), Some("upstreams"));
     }
 }

@@ -175,7 +175,7 @@ impl<C: Operation> Handler<Call<C>> for RootSupervisor {
 
 impl Operation for InspectPlugin {
     async fn run(self, roster: &Roster) -> Result<PluginDetail, Fault> {
-        Ok(roster.ward(&self.name)?.inspect().await)
+        Ok(roster.ward(&self.name)?.inspect())
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use messages::{
     fault::Fault,
     line::{Card, Directory, Gate},
     plugin::{PluginState, Status},
-    supervisor::{PluginDetail, Setting},
+    supervisor::{Change, PluginDetail, Setting, Source},
 };
 use serde_json::Value;
 use tokio::{
@@ -39,13 +40,11 @@ pub(crate) struct Ward {
     baseline: String,
     /// Or why it can never be started with this baseline.
     startable: Result<Startable, String>,
-    desk: Mutex<Desk>,
-}
-
-/// What only one operation at a time may touch.
-struct Desk {
-    kept: Override,
-    tenure: Option<Tenure>,
+    /// What operators have changed; read without waiting for an operation, and changed only by the
+    /// one that holds the desk.
+    kept: ArcSwap<Override>,
+    /// One operation at a time holds the desk.
+    desk: Mutex<Option<Tenure>>,
 }
 
 impl Ward {
@@ -62,16 +61,11 @@ impl Ward {
             directory: directory.clone(),
             baseline: baseline.to_owned(),
             startable,
-            desk: Mutex::new(Desk {
-                kept: Override::default(),
-                tenure: None,
-            }),
+            kept: ArcSwap::from_pointee(kept),
+            desk: Mutex::default(),
         };
-        ward.settle(&kept);
-        Self {
-            desk: Mutex::new(Desk { kept, tenure: None }),
-            ..ward
-        }
+        ward.settle();
+        ward
     }
 
     pub(crate) fn gate(&self) -> &Arc<Gate> {
@@ -87,12 +81,12 @@ impl Ward {
     }
 
     /// Sets what follows from the configuration while the plugin does not run.
-    fn settle(&self, kept: &Override) {
-        let baseline = self.startable.as_ref().map(|s| s.entry.autostart);
-        let autostart = kept.autostart.unwrap_or(baseline.unwrap_or(false));
+    fn settle(&self) {
+        let kept = self.kept.load();
+        let (autostart, _) = self.autostart(&kept);
         let reason = match &self.startable {
             Err(reason) => Some(reason.clone()),
-            Ok(_) => self.settings(kept).err().map(|fault| fault.message),
+            Ok(_) => self.settings(&kept).err().map(|fault| fault.message),
         };
         if let Some(reason) = &reason {
             log::error!(target: self.name(), "disabled: {reason}");
@@ -115,6 +109,15 @@ impl Ward {
         })
     }
 
+    /// Whether the gateway starts it, and who says so.
+    fn autostart(&self, kept: &Override) -> (bool, Source) {
+        let baseline = self.startable.as_ref().map(|s| s.entry.autostart());
+        match kept.autostart {
+            Some(autostart) => (autostart, Source::Operator),
+            None => baseline.unwrap_or((false, Source::Default)),
+        }
+    }
+
     fn effective(&self, kept: &Override) -> BTreeMap<String, Setting> {
         let startable = self.startable.as_ref().ok();
         let merge = |s: &Startable| {
@@ -129,12 +132,14 @@ impl Ward {
         known.checked(&self.effective(kept))
     }
 
-    pub(crate) async fn inspect(&self) -> PluginDetail {
-        let desk = self.desk.lock().await;
+    /// Everything about the plugin, at once, whatever operation is under way.
+    pub(crate) fn inspect(&self) -> PluginDetail {
+        let kept = self.kept.load();
         PluginDetail {
             state: self.gate.state(),
+            autostart_source: self.autostart(&kept).1,
             baseline: self.baseline.clone(),
-            settings: shown(self.effective(&desk.kept)),
+            settings: shown(self.effective(&kept)),
         }
     }
 
@@ -164,11 +169,11 @@ impl Ward {
     async fn begin(&self, startable: &Startable) -> Result<(), Fault> {
         let mut desk = self.desk.lock().await;
         let underway = [Status::Starting, Status::Running, Status::Restarting];
-        if desk.tenure.is_some() && underway.contains(&self.gate.status()) {
+        if desk.is_some() && underway.contains(&self.gate.status()) {
             return Ok(());
         }
-        let settings = self.settings(&desk.kept)?;
-        if let Some(failed) = desk.tenure.take() {
+        let settings = self.settings(&self.kept.load())?;
+        if let Some(failed) = desk.take() {
             failed.abandon();
         }
         self.gate.begin_tenure();
@@ -181,7 +186,7 @@ impl Ward {
             settings,
         );
         match tenure {
-            Ok(tenure) => desk.tenure = Some(tenure),
+            Ok(tenure) => *desk = Some(tenure),
             Err(error) => {
                 self.gate.set_status(Status::Stopped);
                 let name = self.name();
@@ -206,7 +211,7 @@ impl Ward {
     /// abandoned when it has not ended within `limit` again.
     pub(crate) async fn stop(&self, limit: Duration) -> PluginState {
         let mut desk = self.desk.lock().await;
-        if let Some(tenure) = desk.tenure.take() {
+        if let Some(tenure) = desk.take() {
             tenure.close();
             let was = self.gate.status();
             self.gate.set_status(Status::Stopping);
@@ -242,30 +247,29 @@ impl Ward {
     pub(crate) async fn configure(
         &self,
         settings: BTreeMap<String, Value>,
-        autostart: Option<bool>,
+        autostart: Change<bool>,
         keep: &Keep,
     ) -> Result<PluginDetail, Fault> {
         self.startable()?;
-        let mut desk = self.desk.lock().await;
-        let amended = amend(&desk.kept, settings, autostart)?;
+        let desk = self.desk.lock().await;
+        let amended = amend(&self.kept.load(), settings, autostart)?;
         self.settings(&amended)?;
         keep(self.name().to_owned(), amended.clone()).await?;
         log::info!(target: self.name(), "configured by an operator");
-        desk.kept = amended;
-        let running = desk.tenure.is_some() && self.gate.status() != Status::Failed;
+        let (autostart, _) = self.autostart(&amended);
+        self.kept.store(amended.into());
+        let running = desk.is_some() && self.gate.status() != Status::Failed;
         if running {
-            let autostart = desk.kept.autostart;
-            self.gate
-                .edit_card(|card| card.autostart = autostart.unwrap_or(card.autostart));
+            self.gate.edit_card(|card| card.autostart = autostart);
         } else {
-            self.settle(&desk.kept);
+            self.settle();
         }
         drop(desk);
         if running {
             self.stop(self.stop_within()).await;
             self.start().await?;
         }
-        Ok(self.inspect().await)
+        Ok(self.inspect())
     }
 }
 

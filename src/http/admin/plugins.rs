@@ -7,7 +7,8 @@ use messages::{
     call::Capability,
     plugin::PluginState,
     supervisor::{
-        ConfigurePlugin, InspectPlugin, PluginDetail, RestartPlugin, StartPlugin, StopPlugin,
+        Change, ConfigurePlugin, InspectPlugin, PluginDetail, RestartPlugin, StartPlugin,
+        StopPlugin,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -34,9 +35,11 @@ pub(crate) struct PluginConfig {
     #[serde(default)]
     #[schema(value_type = Object)]
     settings: BTreeMap<String, Value>,
-    /// Whether the gateway starts the plugin from now on.
+    /// Whether the gateway starts the plugin from now on; `null` takes an operator's word back, and
+    /// without this field it stays.
     #[serde(default)]
-    autostart: Option<bool>,
+    #[schema(value_type = Option<bool>)]
+    autostart: Change<bool>,
 }
 
 /// Lists all plugins with their states and counters.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use messages::{
     fault::{Fault, FaultKind},
     plugin::Status,
-    supervisor::{ConfigurePlugin, InspectPlugin, PluginDetail, Source},
+    supervisor::{Change, ConfigurePlugin, InspectPlugin, PluginDetail, Source},
 };
 use serde_json::{Value, json};
 use supervisor::{Override, Overrides};
@@ -15,7 +15,7 @@ use crate::rig::{Deed, Plan, Rig, run};
 async fn configure(
     rig: &Rig,
     settings: &[(&str, Value)],
-    autostart: Option<bool>,
+    autostart: Change<bool>,
 ) -> Result<PluginDetail, Fault> {
     let pairs = settings.iter();
     let settings = pairs.map(|(name, value)| ((*name).to_owned(), value.clone()));
@@ -68,7 +68,9 @@ fn every_value_says_where_it_comes_from() {
 fn an_operators_values_are_kept_and_take_effect() {
     run(async {
         let rig = plan(3).started().await;
-        let detail = configure(&rig, &[("size", json!(5))], None).await.unwrap();
+        let detail = configure(&rig, &[("size", json!(5))], Change::Leave)
+            .await
+            .unwrap();
         assert_eq!(detail.settings["size"].source, Source::Operator);
         assert_eq!(
             (detail.state.state, detail.state.generation),
@@ -79,7 +81,7 @@ fn an_operators_values_are_kept_and_take_effect() {
         assert_eq!(kept[0].0, "zero");
         assert_eq!(kept[0].1.settings["size"], json!(5));
 
-        let detail = configure(&rig, &[("size", Value::Null)], Some(false))
+        let detail = configure(&rig, &[("size", Value::Null)], Change::Set(false))
             .await
             .unwrap();
         assert_eq!(detail.settings["size"].source, Source::File);
@@ -90,11 +92,33 @@ fn an_operators_values_are_kept_and_take_effect() {
 }
 
 #[test]
+fn an_operators_autostart_can_be_taken_back_and_its_source_is_shown() {
+    run(async {
+        let rig = Plan::plugins(json!({"zero": {"autostart": true}, "one": {}}))
+            .started()
+            .await;
+        let told = |detail: PluginDetail| (detail.state.autostart, detail.autostart_source);
+        let no = configure(&rig, &[], Change::Set(false)).await.unwrap();
+        assert_eq!(told(no), (false, Source::Operator));
+        let same = configure(&rig, &[("size", json!(1))], Change::Leave).await;
+        assert_eq!(told(same.unwrap()), (false, Source::Operator));
+        let back = configure(&rig, &[], Change::TakeBack).await.unwrap();
+        assert_eq!(told(back), (true, Source::File));
+        assert_eq!(rig.kept.lock().unwrap()[2].1.autostart, None);
+        let inspect = |name: &str| InspectPlugin { name: name.into() };
+        let one = rig.port().call(inspect("one")).await.unwrap();
+        assert_eq!(told(one), (true, Source::Default), "named, and silent");
+        let two = rig.port().call(inspect("two")).await.unwrap();
+        assert_eq!(told(two), (false, Source::Default), "not named");
+    });
+}
+
+#[test]
 fn wrong_values_change_nothing() {
     run(async {
         let rig = plan(3).started().await;
         for wrong in [("size", json!("big")), ("sise", json!(1))] {
-            let fault = configure(&rig, &[wrong], None).await.unwrap_err();
+            let fault = configure(&rig, &[wrong], Change::Leave).await.unwrap_err();
             assert_eq!(fault.kind, FaultKind::Unprocessable, "{fault}");
         }
         assert!(rig.kept.lock().unwrap().is_empty());
@@ -117,7 +141,9 @@ fn a_plugin_disabled_by_an_operators_value_is_mended_by_another() {
         .started()
         .await;
         assert_eq!(rig.state("zero").state, Status::Disabled);
-        let detail = configure(&rig, &[("size", json!(4))], None).await.unwrap();
+        let detail = configure(&rig, &[("size", json!(4))], Change::Leave)
+            .await
+            .unwrap();
         assert_eq!(
             (detail.state.state, detail.state.reason),
             (Status::Stopped, None)

@@ -232,6 +232,25 @@ fn calls_queued_when_the_plugin_stops_are_told_to_come_again() {
 }
 
 #[test]
+fn a_stopping_plugin_can_be_inspected_at_once() {
+    run(async {
+        let rig = Plan::default().started().await;
+        let wait = rig.send::<0>(Deed::Wait(Duration::from_secs(60)));
+        rig.until("the wait", |rig| rig.scripts[0].count("waiting") == 1)
+            .await;
+        let name = || "zero".to_owned();
+        let port = rig.port();
+        let stopping = actix::spawn(async move { port.call(StopPlugin { name: name() }).await });
+        rig.reaches("zero", Status::Stopping).await;
+        let inspect = InspectPlugin { name: name() };
+        let detail = rig.port().call(inspect).await.unwrap();
+        assert_eq!(detail.state.state, Status::Stopping, "and not only later");
+        assert_eq!(stopping.await.unwrap().unwrap().state, Status::Stopped);
+        assert!(wait.await.unwrap().is_err());
+    });
+}
+
+#[test]
 fn what_nobody_answers_may_be_asked_again_later() {
     run(async {
         let rig = Plan::default().rig();
