@@ -95,7 +95,7 @@ impl Extract {
         let settings = self.settings.clone();
         let (streamed, tells_usage) = (request.streamed, request.tells_usage);
         let told = move || compose(&request, &found, &settings, &count);
-        let (answer, usage) = self.host.run(told).await?;
+        let (answer, usage) = self.host.run_for(&cx, told).await?;
         if !streamed {
             return Ok(Completion::Whole(story.whole(&answer, usage)));
         }

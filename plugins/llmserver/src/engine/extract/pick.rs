@@ -26,10 +26,16 @@ pub(crate) struct Quote {
 
 /// The quotes that answer `question`, best hit first, at most one a hit. Empty when no hit is near
 /// enough, which is judged on raw cosine and on term coverage alone: fused scores are scaled to
-/// the candidates, so the best of them is near 1 however far all are.
+/// the candidates, so the best of them is near 1 however far all are. A question without a word
+/// that carries meaning is judged on cosine alone: any text covers the words of "who are you?".
 pub(crate) fn pick(question: &str, hits: &[Hit], settings: &ExtractSettings) -> Vec<Quote> {
-    let near: Vec<&Hit> = hits.iter().filter(|hit| is_near(hit, settings)).collect();
-    let weights = weights(&words::distinct(question), &near);
+    let words = words::distinct(question);
+    let covers = |hit: &Hit| !words.is_empty() && hit.coverage >= settings.coverage;
+    let near = hits
+        .iter()
+        .filter(|hit| is_like(hit, settings) || covers(hit));
+    let near: Vec<&Hit> = near.collect();
+    let weights = weights(&words, &near);
     let mut quotes: Vec<Quote> = Vec::new();
     for hit in near {
         if quotes.len() == settings.quotes {
@@ -44,8 +50,8 @@ pub(crate) fn pick(question: &str, hits: &[Hit], settings: &ExtractSettings) -> 
     quotes
 }
 
-fn is_near(hit: &Hit, settings: &ExtractSettings) -> bool {
-    hit.cosine.is_some_and(|cosine| cosine >= settings.cosine) || hit.coverage >= settings.coverage
+fn is_like(hit: &Hit, settings: &ExtractSettings) -> bool {
+    hit.cosine.is_some_and(|cosine| cosine >= settings.cosine)
 }
 
 /// The weight of each word of the question: the fewer sentences have it, the more it tells

@@ -8,7 +8,8 @@ use messages::{
     brainml::Hit,
     call::Call,
     fault::FaultKind,
-    line::{Card, Directory, Gate, Line},
+    gate::{Card, Gate},
+    line::{Directory, Line},
     plugin::Status,
 };
 use serde_json::json;

@@ -73,6 +73,14 @@ fn nearness_is_cosine_or_coverage_and_never_the_score() {
 }
 
 #[test]
+fn a_question_of_stop_words_alone_is_covered_by_nothing() {
+    for (cosine, near) in [(None, false), (Some(0.34), false), (Some(0.35), true)] {
+        let quotes = pick("Who are you?", &[hit(cosine, 1.0)], &settings(1));
+        assert_eq!(!quotes.is_empty(), near, "{cosine:?}");
+    }
+}
+
+#[test]
 fn the_same_place_is_quoted_once_and_their_number_is_bounded() {
     let twice = [hit(Some(0.9), 1.0), hit(Some(0.8), 1.0)];
     assert_eq!(pick("rotate a key", &twice, &settings(1)).len(), 1);
