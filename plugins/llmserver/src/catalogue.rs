@@ -15,13 +15,19 @@ use messages::{
 };
 use tokio::sync::Mutex;
 
-use crate::engine::{
-    burn::{config::BertConfig, encoder::Encoder},
-    worker::Worker,
+use crate::{
+    engine::{
+        burn::{
+            config::BertConfig,
+            encoder::{Encoder, WEIGHTS},
+        },
+        worker::Worker,
+    },
+    pull::package::Package,
 };
 
 /// The files that make a directory a model.
-const NEEDED: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
+const NEEDED: [&str; 3] = ["config.json", "tokenizer.json", WEIGHTS];
 
 /// A model in memory, with the thread that drives it.
 #[derive(Debug, Clone)]
@@ -112,9 +118,10 @@ impl Catalogue {
 
     async fn load(&self, name: &str) -> Result<Loaded, Fault> {
         let path = self.directory.join(name);
+        let pin = Package::named(name).and_then(|package| package.pin(WEIGHTS));
         let encoder = self
             .host
-            .run(move || Encoder::load(&path))
+            .run(move || Encoder::load(&path, pin))
             .await?
             .map_err(|fault| Fault::internal(format!("model {name} cannot be loaded: {fault}")))?;
         let encoder = Arc::new(encoder);
@@ -147,7 +154,7 @@ fn describe(id: String, path: &Path) -> Option<Model> {
     let config = BertConfig::load(path)
         .inspect_err(|fault| log::warn!("model {id} is left out: {fault}"))
         .ok()?;
-    let weights = fs::metadata(path.join("model.safetensors")).ok()?;
+    let weights = fs::metadata(path.join(WEIGHTS)).ok()?;
     let age = weights.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
     Some(Model {
         id,

@@ -2,7 +2,7 @@
 
 mod fault;
 mod hub;
-mod package;
+pub(crate) mod package;
 mod progress;
 mod staging;
 mod wheel;
@@ -41,8 +41,9 @@ pub(crate) struct Puller {
 }
 
 impl Puller {
-    /// A puller into the directory of `catalogue`.
+    /// A puller into the directory of `catalogue`, which is cleared of what killed pulls left.
     pub(crate) fn new(host: &Host, catalogue: Arc<Catalogue>) -> Self {
+        staging::sweep(catalogue.directory());
         Self {
             host: host.clone(),
             catalogue,

@@ -53,6 +53,21 @@ async fn a_directory_that_is_no_model_is_left_out_of_the_list() {
 }
 
 #[tokio::test]
+async fn weights_changed_after_the_pull_are_refused_under_a_known_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let changed = directory.path().join("all-MiniLM-L6-v2");
+    fs::create_dir_all(&changed).unwrap();
+    for file in NEEDED {
+        fs::write(changed.join(file), "{}").unwrap();
+    }
+    let catalogue = Catalogue::new(&host(), directory.path().to_owned(), 100);
+    let fault = catalogue.get("all-MiniLM-L6-v2").await.unwrap_err();
+    for word in ["model.safetensors", "SHA-256", "bkg models pull"] {
+        assert!(fault.message.contains(word), "{fault}");
+    }
+}
+
+#[tokio::test]
 async fn a_model_that_appears_is_listed_and_loaded_without_a_restart() {
     let Some(model) = minilm() else { return };
     let directory = tempfile::tempdir().unwrap();

@@ -65,7 +65,7 @@ async fn texts_and_token_ids_become_unit_vectors_with_usage() {
     inputs.push(EmbedInput::Tokens(vec![2129, 2079, 1045]));
     let answer = ask(call(inputs)).await.unwrap();
     assert_eq!(answer.model, "all-MiniLM-L6-v2");
-    assert!(answer.model_hash.starts_with("53aa5117"));
+    assert_eq!(answer.model_hash.len(), 64);
     assert_eq!(answer.prompt_tokens, 8 + 3 + 5);
     for vector in &answer.vectors {
         assert_eq!(vector.len(), 384);

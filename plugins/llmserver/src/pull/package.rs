@@ -79,6 +79,12 @@ impl Package {
         PACKAGES.iter().find(|package| package.name == name)
     }
 
+    /// The SHA-256 that its file at `path` must have.
+    pub(crate) fn pin(&self, path: &str) -> Option<&'static str> {
+        let file = self.files.iter().find(|file| file.path == path);
+        file.map(|file| file.sha256)
+    }
+
     /// Bytes of all its files.
     pub(crate) fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()

@@ -6,7 +6,13 @@ use burn::tensor::Device;
 use messages::{fault::Fault, llmserver::EmbedInput};
 
 use super::{bert::Bert, config::BertConfig, fault::ModelFault, tokens::Tokens, weights::Weights};
-use crate::{checksum, engine::embedder::Embedder};
+use crate::{
+    checksum::{self, Checksum},
+    engine::embedder::Embedder,
+};
+
+/// The file of the weights.
+pub(crate) const WEIGHTS: &str = "model.safetensors";
 
 /// A BERT with mean pooling, loaded from a model directory in Hugging Face's layout.
 #[derive(Debug)]
@@ -18,19 +24,27 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// Reads `config.json`, `tokenizer.json` and `model.safetensors` in `directory`. Takes a
-    /// fraction of a second, so it belongs on a thread that may block.
+    /// Reads `config.json`, `tokenizer.json` and `model.safetensors` in `directory`, of which the
+    /// last must have the SHA-256 `pin` where one is given. Takes a fraction of a second, so it
+    /// belongs on a thread that may block.
     ///
     /// # Errors
     /// [`ModelFault`] names the file and what is wrong with it.
-    pub(crate) fn load(directory: &Path) -> Result<Self, ModelFault> {
+    pub(crate) fn load(directory: &Path, pin: Option<&str>) -> Result<Self, ModelFault> {
+        let path = directory.join(WEIGHTS);
+        let found = checksum_of(&path)?;
+        if let Some(wanted) = pin.filter(|pin| *pin != found) {
+            let wanted = wanted.to_owned();
+            return Err(ModelFault::Pin {
+                path,
+                wanted,
+                found,
+            });
+        }
         let config = BertConfig::load(directory)?;
         let tokens = Tokens::load(directory, config.window, config.vocab_size)?;
-        let path = directory.join("model.safetensors");
-        let fingerprint = checksum::of_file(&path).map_err(|source| ModelFault::Read {
-            path: path.clone(),
-            source,
-        })?;
+        let tokenizer = checksum_of(&directory.join("tokenizer.json"))?;
+        let fingerprint = fingerprint(&found, &tokenizer, &config);
         let mut weights = Weights::open(&path, Device::flex());
         Ok(Self {
             tokens,
@@ -45,7 +59,8 @@ impl Encoder {
         self.dimensions
     }
 
-    /// SHA-256 of the weights: vectors may be compared if and only if it is the same.
+    /// 64 hexadecimal digits over everything that shapes a vector: vectors may be compared if and
+    /// only if they are the same.
     pub(crate) fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -77,6 +92,24 @@ impl Embedder for Encoder {
             .map(|ids| unit_mean(rows.by_ref().take(ids.len()), self.dimensions))
             .collect())
     }
+}
+
+fn checksum_of(path: &Path) -> Result<String, ModelFault> {
+    checksum::of_file(path).map_err(|source| ModelFault::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// SHA-256 of what shapes a vector: the files of the weights and of the tokenizer by their own
+/// checksums, and what the descriptions say beside the weights' shapes.
+fn fingerprint(weights: &str, tokenizer: &str, config: &BertConfig) -> String {
+    let mut checksum = Checksum::default();
+    let (window, heads) = (config.window, config.num_attention_heads);
+    let rest = format!("window {window} heads {heads} pooling mean");
+    checksum.add([weights, tokenizer, &rest].join("\n").as_bytes());
+    checksum.add(&config.layer_norm_eps.to_le_bytes());
+    checksum.finish()
 }
 
 /// The mean of `rows`, scaled to length 1. Dividing by their number would change nothing.

@@ -37,6 +37,19 @@ pub(crate) enum ModelFault {
         /// What the reader said.
         reason: String,
     },
+    /// The weights are not those that were published under the model's name.
+    #[error(
+        "{path} is refused: its SHA-256 is {found}, it must be {wanted}; fetch the model again \
+         with `bkg models pull`, or use another model under a name of its own"
+    )]
+    Pin {
+        /// The file.
+        path: PathBuf,
+        /// The pinned hash.
+        wanted: String,
+        /// The hash that it has.
+        found: String,
+    },
     /// A tensor is absent.
     #[error("{path} has no tensor `{tensor}`")]
     Missing {

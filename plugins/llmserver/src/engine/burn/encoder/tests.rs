@@ -42,7 +42,7 @@ fn ids(encoder: &Encoder, text: &str) -> Vec<u32> {
 #[test]
 fn agrees_with_another_engine_alone_and_in_a_batch() {
     let Some(directory) = minilm() else { return };
-    let encoder = Encoder::load(&directory).unwrap();
+    let encoder = Encoder::load(&directory, None).unwrap();
     let sentences = reference();
     assert!(sentences.len() >= 8);
     let all: Vec<Vec<u32>> = sentences.iter().map(|s| ids(&encoder, &s.text)).collect();
@@ -63,7 +63,7 @@ fn agrees_with_another_engine_alone_and_in_a_batch() {
 #[test]
 fn batches_of_equal_lengths_agree_with_single_sequences() {
     let Some(directory) = minilm() else { return };
-    let encoder = Encoder::load(&directory).unwrap();
+    let encoder = Encoder::load(&directory, None).unwrap();
     let texts = [
         "one two three",
         "four five six",
@@ -82,7 +82,7 @@ fn batches_of_equal_lengths_agree_with_single_sequences() {
 #[test]
 fn token_ids_are_the_same_input_with_and_without_special_tokens() {
     let Some(directory) = minilm() else { return };
-    let encoder = Encoder::load(&directory).unwrap();
+    let encoder = Encoder::load(&directory, None).unwrap();
     let framed = ids(&encoder, "a gateway made of actors");
     let bare = framed[1..framed.len() - 1].to_vec();
     for given in [framed.clone(), bare] {
@@ -98,8 +98,8 @@ fn token_ids_are_the_same_input_with_and_without_special_tokens() {
     assert_eq!((long.len(), long[0], long[255]), (256, 101, 102));
 }
 
-/// A copy of the model's directory whose large file is a link, to be spoilt by `edit`.
-fn spoilt(name: &str, edit: impl FnOnce(&str) -> String) -> Option<ModelFault> {
+/// A copy of the model's directory whose large file is a link, with the file `name` as `edit` has it.
+fn edited(name: &str, edit: impl FnOnce(&str) -> String) -> Option<Result<Encoder, ModelFault>> {
     let model = minilm()?;
     let copy = tempfile::tempdir().unwrap();
     for file in ["config.json", "tokenizer.json", "model.safetensors"] {
@@ -107,9 +107,36 @@ fn spoilt(name: &str, edit: impl FnOnce(&str) -> String) -> Option<ModelFault> {
     }
     let path = copy.path().join(name);
     let text = fs::read_to_string(&path).unwrap_or_default();
-    fs::remove_file(&path).unwrap();
+    drop(fs::remove_file(&path));
     fs::write(&path, edit(&text)).unwrap();
-    Some(Encoder::load(copy.path()).unwrap_err())
+    Some(Encoder::load(copy.path(), None))
+}
+
+fn spoilt(name: &str, edit: impl FnOnce(&str) -> String) -> Option<ModelFault> {
+    edited(name, edit).map(Result::unwrap_err)
+}
+
+#[test]
+fn a_changed_tokenizer_or_window_makes_another_fingerprint() {
+    let load = |name: &str, edit: &dyn Fn(&str) -> String| {
+        let encoder = edited(name, edit)?.unwrap();
+        Some(encoder.fingerprint().to_owned())
+    };
+    let Some(plain) = load("config.json", &str::to_owned) else {
+        return;
+    };
+    // What the files say is what counts, and not how they are laid out.
+    let spaced = load("config.json", &|text| format!("{text} \n")).unwrap();
+    assert_eq!(spaced, plain);
+    let cased = |text: &str| {
+        text.replace("\"lowercase\":true", "\"lowercase\":false")
+            .replace("\"lowercase\": true", "\"lowercase\": false")
+    };
+    assert_ne!(load("tokenizer.json", &cased).unwrap(), plain);
+    let window = |_: &str| r#"{"max_seq_length": 128}"#.to_owned();
+    assert_ne!(load("sentence_bert_config.json", &window).unwrap(), plain);
+    let epsilon = |text: &str| text.replace("1e-12", "1e-6");
+    assert_ne!(load("config.json", &epsilon).unwrap(), plain);
 }
 
 #[test]
@@ -155,7 +182,7 @@ fn a_truncated_file_of_weights_is_an_error() {
         &bytes[..bytes.len() / 2],
     )
     .unwrap();
-    let fault = Encoder::load(copy.path()).unwrap_err();
+    let fault = Encoder::load(copy.path(), None).unwrap_err();
     assert!(matches!(fault, ModelFault::Weights { .. }), "{fault}");
 }
 
@@ -165,7 +192,7 @@ fn a_truncated_file_of_weights_is_an_error() {
 fn speed() {
     let Some(directory) = minilm() else { return };
     let began = std::time::Instant::now();
-    let encoder = Encoder::load(&directory).unwrap();
+    let encoder = Encoder::load(&directory, None).unwrap();
     eprintln!("load {:?}", began.elapsed());
     for (count, length) in [(1, 16), (1, 128), (8, 128), (32, 128)] {
         let ids: Vec<u32> = (0..length).map(|i| 1_000 + (i * 37) % 20_000).collect();
