@@ -20,8 +20,9 @@ use messages::{
     },
     call::{Call, Capability, Cx, Origin},
     fault::{Fault, FaultKind},
+    gate::{Card, Gate},
     host::Host,
-    line::{Card, Directory, Gate},
+    line::Directory,
     plugin::{Answer, Serve, Status},
 };
 use store::Store;

@@ -45,6 +45,8 @@ impl Llmserver {
         settings.check_bounds()?;
         let upstreams = Arc::new(Upstreams::new(host, &settings.upstreams));
         let catalogue = Arc::new(Catalogue::new(host, models, settings.batch_tokens));
+        // Puts a model back that is aside, so it comes before the look at what is there.
+        let puller = Puller::new(host, catalogue.clone());
         announce(&catalogue, &upstreams, &settings);
         Ok(Self {
             chats: Chats {
@@ -53,7 +55,7 @@ impl Llmserver {
                 extract: Arc::new(Extract::new(host, settings.clone())),
                 upstreams: upstreams.clone(),
             },
-            puller: Puller::new(host, catalogue.clone()),
+            puller,
             host: host.clone(),
             started: now(),
             settings,

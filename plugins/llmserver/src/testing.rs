@@ -4,8 +4,9 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use messages::{
     call::{Cx, Origin},
+    gate::{Card, Gate},
     host::Host,
-    line::{Card, Directory, Gate},
+    line::Directory,
     plugin::Status,
 };
 use serde_json::Value;

@@ -18,6 +18,8 @@ use crate::checksum::{self, Checksum};
 
 /// How the names of such directories begin.
 const PREFIX: &str = ".pull-";
+/// The directory within, where the model that was there before waits under its name.
+const REPLACED: &str = "replaced";
 
 /// The directory in which the files are written. Dropping it removes everything.
 #[derive(Debug)]
@@ -102,27 +104,36 @@ impl Staging {
         Ok(())
     }
 
-    /// Puts the model into its place, at once and for good. One that was there before goes away.
+    /// Puts the model into its place for good. One that was there before goes away; a kill while it
+    /// is aside is made good by the next [`sweep`].
     ///
     /// # Errors
     /// When the disk says no; what was there before is there still.
     pub(crate) fn install(self, name: &str) -> Result<(), PullFault> {
-        let (target, replaced) = (
-            self.models.join(name),
-            self.directory.path().join("replaced"),
-        );
+        let target = self.models.join(name);
         sync_tree(&self.model())?;
-        let had_one = target.exists();
-        if had_one {
-            fs::rename(&target, &replaced).map_err(PullFault::disk(&target))?;
-        }
+        let replaced = self.put_aside(name)?;
         if let Err(error) = fs::rename(self.model(), &target) {
-            if had_one && let Err(error) = fs::rename(&replaced, &target) {
+            if let Some(replaced) = replaced
+                && let Err(error) = fs::rename(&replaced, &target)
+            {
                 log::error!("{} could not be put back: {error}", target.display());
             }
             return Err(PullFault::disk(&target)(error));
         }
         sync(&self.models)
+    }
+
+    /// Where the model `name` is now that was there before, if there was one.
+    pub(super) fn put_aside(&self, name: &str) -> Result<Option<PathBuf>, PullFault> {
+        let (target, aside) = (self.models.join(name), self.directory.path().join(REPLACED));
+        if !target.exists() {
+            return Ok(None);
+        }
+        fs::create_dir_all(&aside).map_err(PullFault::disk(&aside))?;
+        let replaced = aside.join(name);
+        fs::rename(&target, &replaced).map_err(PullFault::disk(&target))?;
+        Ok(Some(replaced))
     }
 
     fn model(&self) -> PathBuf {
@@ -178,15 +189,29 @@ impl StagedFile {
     }
 }
 
-/// Removes what pulls left that were killed: directories older than a pull can be.
-fn sweep(models: &Path) {
+/// Puts back the model that a killed pull had put aside, and removes what else such pulls left:
+/// directories older than a pull can be.
+pub(crate) fn sweep(models: &Path) {
     for entry in fs::read_dir(models).into_iter().flatten().flatten() {
         let ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        if ours {
+            put_back(&entry.path().join(REPLACED), models);
+        }
         let modified = entry.metadata().and_then(|metadata| metadata.modified());
         let age = modified.ok().and_then(|time| time.elapsed().ok());
         if ours && age.is_some_and(|age| age > PullModel::DEADLINE) {
             let swept = fs::remove_dir_all(entry.path());
             log::info!("{} is left over: {swept:?}", entry.path().display());
+        }
+    }
+}
+
+fn put_back(aside: &Path, models: &Path) {
+    for entry in fs::read_dir(aside).into_iter().flatten().flatten() {
+        let target = models.join(entry.file_name());
+        if !target.exists() {
+            let moved = fs::rename(entry.path(), &target);
+            log::warn!("{} is put back: {moved:?}", target.display());
         }
     }
 }

@@ -172,6 +172,26 @@ async fn what_a_killed_pull_left_is_swept_away_and_one_at_work_is_not() {
 }
 
 #[tokio::test]
+async fn a_model_that_a_killed_pull_put_aside_comes_back_at_the_start() {
+    let models = tempfile::tempdir().unwrap();
+    let model = models.path().join("small");
+    fs::create_dir(&model).unwrap();
+    fs::write(model.join("a.txt"), "old").unwrap();
+    let staging = Staging::new(models.path()).unwrap();
+    let aside = staging.put_aside("small").unwrap().unwrap();
+    // A killed process drops nothing.
+    std::mem::forget(staging);
+    assert!(!model.exists() && aside.exists());
+    let catalogue = Arc::new(Catalogue::new(&host(), models.path().to_owned(), 1024));
+    Puller::new(&host(), catalogue.clone());
+    assert_eq!(fs::read_to_string(model.join("a.txt")).unwrap(), "old");
+    // Where the kill came after the new one was in place, that one stays.
+    fs::create_dir(&aside).unwrap();
+    Puller::new(&host(), catalogue);
+    assert_eq!(entries(&model), ["a.txt"]);
+}
+
+#[tokio::test]
 async fn one_pull_at_a_time_and_known_names_only() {
     let models = tempfile::tempdir().unwrap();
     let catalogue = Arc::new(Catalogue::new(&host(), models.path().to_owned(), 1024));
