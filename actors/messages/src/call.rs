@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     apikeys::Caller,
     fault::Fault,
-    line::Permit,
+    gate::Permit,
     stream::{self, Deltas, Outlet},
 };
 

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     call::{Capability, Cx, Origin},
     fault::{Fault, panic_text},
-    line::{Directory, Gate},
+    gate::Gate,
+    line::Directory,
     log_record::tag_thread,
     port::Port,
 };
@@ -163,7 +164,7 @@ mod tests {
     use tokio::{runtime::Builder, time::Instant};
 
     use super::*;
-    use crate::{fault::FaultKind, line::Card, plugin::Status};
+    use crate::{fault::FaultKind, gate::Card, plugin::Status};
 
     fn host() -> Host {
         let directory = Directory::default();

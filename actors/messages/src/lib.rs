@@ -7,6 +7,8 @@ pub mod apikeys;
 pub mod brainml;
 pub mod call;
 pub mod fault;
+pub mod gate;
+mod histogram;
 pub mod host;
 pub mod line;
 pub mod llmserver;

@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use crate::{
     call::{Call, Capability, Cx, InHand, Origin},
     fault::{Fault, FaultKind},
-    line::{Directory, Gate},
+    gate::Gate,
+    line::Directory,
 };
 
 /// Asks whoever serves `C`. The answerer is looked up at each call, so a port outlives restarts

@@ -9,7 +9,7 @@ use std::{
 };
 
 use messages::{
-    line::{Card, Gate},
+    gate::{Card, Gate},
     plugin::Status,
 };
 use tokio_util::sync::CancellationToken;

@@ -6,8 +6,9 @@ use actix::{Addr, ArbiterHandle};
 use messages::{
     call::Capability,
     fault::Fault,
+    gate::Gate,
     host::Host,
-    line::{Directory, Gate, Line},
+    line::{Directory, Line},
     plugin::{Exports, Plugin, Policy, Serve},
 };
 use serde_json::Value;

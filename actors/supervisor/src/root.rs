@@ -7,7 +7,8 @@ use futures_util::future::BoxFuture;
 use messages::{
     call::{Call, Capability},
     fault::Fault,
-    line::{Card, Directory, Gate, Line},
+    gate::{Card, Gate},
+    line::{Directory, Line},
     plugin::{PluginState, Status},
     supervisor::{
         ConfigurePlugin, InspectPlugin, PluginDetail, RestartPlugin, StartPlugin, StopPlugin,

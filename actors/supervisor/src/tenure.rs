@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use actix::Arbiter;
 use futures_util::FutureExt;
-use messages::line::{Directory, Gate};
+use messages::{gate::Gate, line::Directory};
 use serde_json::Value;
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use messages::{
     fault::Fault,
-    line::{Card, Directory, Gate},
+    gate::{Card, Gate},
+    line::Directory,
     plugin::{PluginState, Status},
     supervisor::{Change, PluginDetail, Setting, Source},
 };

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use actix::ArbiterHandle;
-use messages::{line::Gate, plugin::Status};
+use messages::{gate::Gate, plugin::Status};
 use tokio::{
     sync::oneshot,
     time::{sleep, timeout},

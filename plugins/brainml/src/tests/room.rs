@@ -13,8 +13,9 @@ use messages::{
     brainml::{Document, IndexDocuments, Indexed, Query, ReadStats, Results, Stats},
     call::{Call, Capability, Cx, Origin},
     fault::Fault,
+    gate::{Card, Gate},
     host::Host,
-    line::{Card, Directory, Gate, Line},
+    line::{Directory, Line},
     llmserver::{Embed, EmbedInput, Embeddings},
     plugin::{Answer, Plugin, Serve, Status},
 };
