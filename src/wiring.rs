@@ -16,8 +16,13 @@ use brainml::Brainml;
 use futures_util::{FutureExt, future::BoxFuture};
 use llmserver::Llmserver;
 use messages::{apikeys::Credentials, fault::Fault, line::Directory, plugin::Policy};
+use serde::Serialize;
+use serde_json::Value;
 use store::{Store, operator};
-use supervisor::{Baseline, Handle, Keep, Override, Overrides, Registry, RootSupervisor};
+use supervisor::{
+    Baseline, Handle, Keep, Override, Overrides, Registry, RootSupervisor,
+    Settings as PluginSettings,
+};
 
 use crate::{
     guide,
@@ -135,24 +140,30 @@ fn registry(
     let password = settings.admin_password.clone().map(|secret| secret.0);
     let first = FirstAdmin::new(password, announce_password);
     let (keys, table) = (store.clone(), credentials.clone());
-    registry.add(
-        Policy::default(),
-        supervisor::Settings::none(),
-        move |host| Apikeys::new(host, keys.clone(), table.clone(), &first),
-    );
+    registry.add(Policy::default(), PluginSettings::none(), move |host| {
+        Apikeys::new(host, keys.clone(), table.clone(), &first)
+    });
     let models = settings.models_dir();
     registry.add(
         Policy::default(),
-        supervisor::Settings::of::<llmserver::Settings>(),
+        defaults::<llmserver::Settings>(llmserver::Settings::check),
         move |host| Llmserver::new(host, models.clone()),
     );
     let (rows, indexes) = (store.clone(), settings.data_dir.join("indexes"));
     registry.add(
         Policy::default(),
-        supervisor::Settings::of::<brainml::Settings>(),
+        defaults::<brainml::Settings>(brainml::Settings::check),
         move |host| Brainml::new(host, rows.clone(), indexes.clone(), guide::pages()),
     );
     registry
+}
+
+/// A plugin's default settings, and its own word on which others it could start with.
+fn defaults<T: Default + Serialize>(check: fn(&Value) -> Result<(), Fault>) -> PluginSettings {
+    PluginSettings::new(
+        serde_json::to_value(T::default()).unwrap_or_default(),
+        check,
+    )
 }
 
 /// On the terminal and nowhere else: the log is read by others.

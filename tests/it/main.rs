@@ -13,6 +13,7 @@
 
 mod brainml;
 mod cli;
+mod cranfield;
 mod crash;
 mod database;
 mod drain;

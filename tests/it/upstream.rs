@@ -284,7 +284,7 @@ async fn the_upstreams_key_is_never_shown_nor_logged() {
     let gateway = Gateway::start_with(&env).await;
     let upstream = Upstream::start(fail).await;
     upstream.join(&gateway).await;
-    for what in ["500", "429", "403"] {
+    for what in ["500", "429", "401"] {
         let mut body = hello(false);
         body["messages"][0]["content"] = json!(what);
         let (_, told) = gateway.post(CHAT, &body).await;

@@ -72,9 +72,9 @@ fn fault(name: &str, status: StatusCode, wait: Option<Duration>, body: &[u8]) ->
     let code = status.as_u16();
     let own = |what: &str| format!("upstream {name} {what} ({code}): {text}");
     if matches!(code, 401 | 403) {
-        // Its words may hold part of the key, which is the operator's business alone.
-        log::warn!("upstream {name} does not accept the gateway's key ({code}): {text}");
+        // Its words may hold part of the key: they go neither to the caller nor to the log.
         let told = format!("upstream {name} does not accept the gateway's key ({code})");
+        log::warn!("{told}; check its api_key or api_key_env");
         return Fault::crashed(told);
     }
     let fault = match code {
