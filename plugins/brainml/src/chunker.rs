@@ -22,6 +22,9 @@ impl Default for ChunkSizes {
     }
 }
 
+/// No chunk is longer than this in bytes: white space weighs nothing, and a chunk is an answer.
+const LONGEST_CHUNK: usize = 8 << 10;
+
 /// Divides a text into chunks. Together they hold every byte that is not white space; each begins
 /// and ends on a character boundary, without white space. A Markdown heading begins a new chunk.
 pub(crate) fn chunks(text: &str, sizes: ChunkSizes) -> Vec<Range<usize>> {
@@ -48,10 +51,12 @@ fn pack(section: &[Piece], longest: usize, overlap: usize, chunks: &mut Vec<Rang
     );
     let (mut first, mut fresh, mut repeated) = (0, 0, 0);
     for (at, piece) in section.iter().enumerate() {
-        if fresh > 0 && (fresh >= even || repeated + fresh + piece.words > longest) {
-            let chunk = section.get(first..at).unwrap_or_default();
+        let chunk = section.get(first..at).unwrap_or_default();
+        let full = repeated + fresh + piece.words > longest || !fits(chunk.first(), piece);
+        if fresh > 0 && (fresh >= even || full) {
             chunks.extend(span(chunk));
-            let (pieces, words) = repeat(chunk, overlap.min(longest.saturating_sub(piece.words)));
+            let room = overlap.min(longest.saturating_sub(piece.words));
+            let (pieces, words) = repeat(chunk, room, piece);
             (first, fresh, repeated) = (at - pieces, 0, words);
         }
         fresh += piece.words;
@@ -70,12 +75,17 @@ fn span(pieces: &[Piece]) -> Option<Range<usize>> {
     Some(pieces.first()?.range.start..pieces.last()?.range.end)
 }
 
-/// How many pieces at the end of a chunk the next one repeats, and their words: as many as fit into
-/// `room`, and never the whole chunk.
-fn repeat(chunk: &[Piece], room: usize) -> (usize, usize) {
+/// Whether a chunk may reach from one piece to the end of another.
+fn fits(first: Option<&Piece>, last: &Piece) -> bool {
+    first.is_none_or(|first| last.range.end - first.range.start <= LONGEST_CHUNK)
+}
+
+/// How many pieces at the end of a chunk the one that begins with `next` repeats, and their words: as
+/// many as fit into `room`, and never the whole chunk.
+fn repeat(chunk: &[Piece], room: usize, next: &Piece) -> (usize, usize) {
     let mut repeated = (0, 0);
     for piece in chunk.iter().skip(1).rev() {
-        if repeated.1 + piece.words > room {
+        if repeated.1 + piece.words > room || !fits(Some(piece), next) {
             break;
         }
         repeated = (repeated.0 + 1, repeated.1 + piece.words);
@@ -140,6 +150,20 @@ mod tests {
             .into_iter()
             .map(|range| text[range].split(' ').count());
         assert_eq!(lengths.collect::<Vec<_>>(), [150, 51]);
+    }
+
+    #[test]
+    fn white_space_does_not_make_chunks_endless() {
+        for gap in [" ", "\n", "\n\n", "\t"] {
+            for width in [3, 100, 5_000, 100_000] {
+                let gap = gap.repeat(width);
+                let text = ["word"; 40].join(&gap);
+                let chunks = chunks(&text, ChunkSizes::default());
+                assert!(chunks.iter().all(|range| range.len() <= LONGEST_CHUNK));
+                let first = chunks.first().unwrap().start;
+                assert_eq!((first, chunks.last().unwrap().end), (0, text.len()));
+            }
+        }
     }
 
     proptest! {

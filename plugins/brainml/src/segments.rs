@@ -10,6 +10,14 @@ const LONGEST_SEGMENT: usize = 64;
 /// A long word counts as one more word for each of these bytes, as embedding models take it apart.
 const BYTES_A_WORD: usize = 16;
 
+/// A piece is no longer than this in bytes, white space between its words included.
+const LONGEST_PIECE: usize = 4 << 10;
+/// What is searched for sentences at a time, in bytes: the rules (UAX 29, SB8) look ahead of every
+/// closing bracket and space behind a full stop, so that their time is quadratic in hostile text.
+const LONGEST_WINDOW: usize = 4 << 10;
+/// Characters other than letters and digits that may follow each other in a window.
+const LONGEST_RUN: usize = 64;
+
 /// Part of a text that is not divided any further.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Piece {
@@ -26,23 +34,46 @@ pub(crate) struct Piece {
 pub(crate) fn pieces(text: &str, longest: usize) -> Vec<Piece> {
     let mut pieces = Vec::new();
     for block in blocks(text) {
-        if block.heading {
-            cut(text, block.range, longest, true, &mut pieces);
-        } else {
-            let body = text.get(block.range.clone()).unwrap_or_default();
-            for (at, sentence) in body.split_sentence_bound_indices() {
-                let start = block.range.start + at;
-                cut(
-                    text,
-                    start..start + sentence.len(),
-                    longest,
-                    false,
-                    &mut pieces,
-                );
+        let mut rest = block.range;
+        while !rest.is_empty() {
+            let body = text.get(rest.clone()).unwrap_or_default();
+            let window = body.get(..window(body)).unwrap_or(body);
+            for (at, sentence) in window.split_sentence_bound_indices() {
+                let start = rest.start + at;
+                let range = start..start + sentence.len();
+                cut(text, range, longest, block.heading, &mut pieces);
             }
+            rest.start += window.len().max(1);
         }
     }
     pieces
+}
+
+/// The length of the next window: to the end of the line, which ends every sentence, or to white
+/// space where the line is long.
+fn window(body: &str) -> usize {
+    let (mut run, mut blank) = (0, None);
+    for (at, character) in body.char_indices() {
+        if run == LONGEST_RUN {
+            return at;
+        }
+        if at >= LONGEST_WINDOW {
+            return blank.unwrap_or(at);
+        }
+        let next = at + character.len_utf8();
+        if character == '\n' {
+            return next;
+        }
+        run = if character.is_alphanumeric() {
+            0
+        } else {
+            run + 1
+        };
+        if character.is_whitespace() {
+            blank = Some(next);
+        }
+    }
+    body.len()
 }
 
 struct Block {
@@ -88,7 +119,10 @@ fn cut(text: &str, range: Range<usize>, longest: usize, heading: bool, pieces: &
     let mut piece: Option<Piece> = None;
     for (segment, words) in segments {
         match &mut piece {
-            Some(open) if open.words + words <= limit => {
+            Some(open)
+                if open.words + words <= limit
+                    && segment.end - open.range.start <= LONGEST_PIECE =>
+            {
                 open.range.end = segment.end;
                 open.words += words;
             }
@@ -177,5 +211,33 @@ mod tests {
         let pieces = pieces(&text, 5);
         assert!(pieces.len() > 1);
         assert_eq!(pieces.last().unwrap().range.end, text.len());
+    }
+
+    #[test]
+    fn hostile_text_is_searched_for_sentences_in_small_windows() {
+        let brackets = format!("a.{}", ")".repeat(1 << 20));
+        let digits = format!("a.{}{}", ")".repeat(60), "1".repeat(1 << 20));
+        let spaces = format!("a.{}b", " ".repeat(1 << 20));
+        for hostile in [&brackets, &digits, &spaces, &"x. ".repeat(1 << 18)] {
+            let mut rest = hostile.as_str();
+            while !rest.is_empty() {
+                let (head, tail) = rest.split_at(window(rest));
+                assert!((1..=LONGEST_WINDOW).contains(&head.len()));
+                let marks = head.split(char::is_alphanumeric).map(str::len).max();
+                assert!(marks.unwrap() <= LONGEST_RUN);
+                rest = tail;
+            }
+            let pieces = pieces(hostile, 200);
+            assert_eq!(pieces.last().unwrap().range.end, hostile.trim_end().len());
+        }
+    }
+
+    #[test]
+    fn sentences_end_where_the_standard_says_in_lines_of_ordinary_length() {
+        let text = "He said (see p. 3) no. \"Why?\" she asked.\nIt is 3.5 m long.  \nYes";
+        let expected: Vec<_> = text.split_sentence_bounds().map(str::trim).collect();
+        let pieces = pieces(text, 100);
+        let found: Vec<_> = pieces.iter().map(|p| &text[p.range.clone()]).collect();
+        assert_eq!(found, expected);
     }
 }
