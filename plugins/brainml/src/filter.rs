@@ -11,13 +11,47 @@ use messages::{
 };
 use serde_json::{Map, Value};
 
-/// Refuses filters that compare with something that cannot be compared.
+/// Conditions and values of a filter: each is looked at for every document.
+const MOST_CONDITIONS: usize = 1000;
+/// Levels of `and` and `or` inside each other.
+const DEEPEST: usize = 16;
+
+/// Refuses filters that are too large, or compare with something that cannot be compared.
 ///
 /// # Errors
-/// Invalid, naming the key.
+/// Unprocessable, naming the limit or the key.
 pub(crate) fn check(filter: &Filter) -> Result<(), Fault> {
+    let (size, depth) = measure(filter, DEEPEST);
+    if size > MOST_CONDITIONS || depth > DEEPEST {
+        let rule = format!(
+            "a filter has at most {MOST_CONDITIONS} conditions and values in {DEEPEST} levels"
+        );
+        return Err(Fault::unprocessable(rule).with_param("filter"));
+    }
+    check_comparisons(filter)
+}
+
+/// How many conditions and listed values a filter has, and how many levels; looks no deeper than
+/// one level below those that are allowed.
+fn measure(filter: &Filter, levels: usize) -> (usize, usize) {
     match filter {
-        Filter::And { filters } | Filter::Or { filters } => filters.iter().try_for_each(check),
+        Filter::And { filters } | Filter::Or { filters } if levels > 0 => {
+            let inner = filters.iter().map(|filter| measure(filter, levels - 1));
+            let (size, depth) = inner.fold((0, 0), |all, one| (all.0 + one.0, all.1.max(one.1)));
+            (size + 1, depth + 1)
+        }
+        Filter::In(comparison) | Filter::Nin(comparison) => {
+            (1 + comparison.value.as_array().map_or(0, Vec::len), 1)
+        }
+        _ => (1, 1),
+    }
+}
+
+fn check_comparisons(filter: &Filter) -> Result<(), Fault> {
+    match filter {
+        Filter::And { filters } | Filter::Or { filters } => {
+            filters.iter().try_for_each(check_comparisons)
+        }
         Filter::In(comparison) | Filter::Nin(comparison) => {
             let list = comparison.value.as_array();
             let plain = list.is_some_and(|values| values.iter().all(is_plain));
@@ -48,7 +82,7 @@ fn expect(holds: bool, comparison: &Comparison, what: &str) -> Result<(), Fault>
     }
     let key = &comparison.key;
     Err(
-        Fault::invalid(format!("the filter on `{key}` must compare with {what}"))
+        Fault::unprocessable(format!("the filter on `{key}` must compare with {what}"))
             .with_param("filter"),
     )
 }
@@ -144,6 +178,21 @@ mod tests {
         let english = json!({"type": "eq", "key": "lang", "value": "en"});
         assert!(!test(json!({"type": "and", "filters": [old, english]})));
         assert!(test(json!({"type": "or", "filters": [old, english]})));
+    }
+
+    #[test]
+    fn filters_have_bounds() {
+        let list = |length: usize| json!({"type": "in", "key": "k", "value": vec![1; length]});
+        assert!(check(&filter(list(999))).is_ok());
+        let many = check(&filter(list(1000))).unwrap_err();
+        assert!(many.message.contains("1000"), "{many}");
+        let nested = |levels| {
+            let inner = json!({"type": "eq", "key": "k", "value": 1});
+            (0..levels).fold(inner, |inner, _| json!({"type": "or", "filters": [inner]}))
+        };
+        assert!(check(&filter(nested(15))).is_ok());
+        assert!(check(&filter(nested(16))).is_err());
+        assert!(check(&filter(nested(40))).is_err());
     }
 
     #[test]

@@ -25,7 +25,7 @@ const MOST_RESULTS: u32 = 1000;
 /// Checks a collection's name.
 ///
 /// # Errors
-/// Invalid, naming the rule.
+/// Unprocessable, naming the rule.
 pub(crate) fn check_name(name: &str) -> Result<(), Fault> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let holds = (1..=64).contains(&name.len())
@@ -38,7 +38,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), Fault> {
 /// Checks documents that are to be indexed.
 ///
 /// # Errors
-/// Invalid, naming the parameter.
+/// Unprocessable, naming the parameter.
 pub(crate) fn check_documents(request: &IndexDocuments) -> Result<(), Fault> {
     let count = request.documents.len();
     let rule = format!("a request indexes 1 to {MOST_DOCUMENTS} documents, not {count}");
@@ -71,7 +71,7 @@ fn check_document(at: usize, document: &Document) -> Result<(), Fault> {
 /// Checks a query.
 ///
 /// # Errors
-/// Invalid, naming the parameter.
+/// Unprocessable, naming the parameter.
 pub(crate) fn check_query(query: &Query) -> Result<(), Fault> {
     let length = query.query.len();
     check(
@@ -90,12 +90,14 @@ fn check(holds: bool, param: &str, rule: impl Into<String>) -> Result<(), Fault>
     if holds {
         Ok(())
     } else {
-        Err(Fault::invalid(rule).with_param(param))
+        Err(Fault::unprocessable(rule).with_param(param))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use messages::fault::FaultKind;
+
     use super::*;
 
     #[test]
@@ -138,6 +140,13 @@ mod tests {
         );
         assert_eq!(param(vec![]).as_deref(), Some("documents"));
         assert_eq!(param(vec![good; 1001]).as_deref(), Some("documents"));
+    }
+
+    #[test]
+    fn what_is_well_formed_but_wrong_is_unprocessable() {
+        let kind = check_query(&Query::default()).unwrap_err().kind;
+        assert_eq!(kind, FaultKind::Unprocessable);
+        assert_eq!(check_name("").unwrap_err().kind, FaultKind::Unprocessable);
     }
 
     #[test]
