@@ -54,6 +54,11 @@ impl Analyzer {
         }
     }
 
+    /// Whether a query has any word but stop words.
+    pub(crate) fn says_something(query: &str) -> bool {
+        words(query).any(|word| !is_stop_word(&word))
+    }
+
     fn stem(&self, word: &str) -> String {
         self.stemmer.stem(word).into_owned()
     }

@@ -48,6 +48,7 @@ pub(crate) fn index(documents: &[(&str, &str)]) -> Index {
 pub(crate) fn question(text: &str) -> Question {
     Question {
         terms: Analyzer::default().count_query(text),
+        says_something: Analyzer::says_something(text),
         vector: None,
         filter: None,
         mode: messages::brainml::Mode::Lexical,

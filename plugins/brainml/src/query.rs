@@ -28,7 +28,7 @@ const LOADING_WAIT: Duration = Duration::from_secs(1);
 /// Searches.
 ///
 /// # Errors
-/// Invalid, naming the parameter; unknown where there is no such collection.
+/// Unprocessable, naming the parameter; unknown where there is no such collection.
 pub(crate) async fn query(library: Arc<Library>, query: Query, cx: Cx) -> Result<Results, Fault> {
     limits::check_query(&query)?;
     let collections = library.asked(&query.collections).await?;
@@ -45,16 +45,19 @@ pub(crate) async fn query(library: Arc<Library>, query: Query, cx: Cx) -> Result
     };
     let searched = collections.clone();
     let ranking = move || rank(&searched, query, vector);
-    let ranking = library.host.run(ranking).await??;
+    let ranking = library.host.run_for(&cx, ranking).await??;
     if ranking.degraded {
         // What is missing may be there to be had by now.
         library.wake.notify_one();
     }
+    let found = ranking.found.len();
     let results = library.fetch(&collections, ranking.found).await?;
+    // A chunk that is gone may have a successor that the index lacked.
+    let degraded = ranking.degraded || results.len() < found;
     Ok(Results {
         results,
         revision: ranking.revision.cast_unsigned(),
-        degraded: ranking.degraded,
+        degraded,
     })
 }
 
@@ -83,6 +86,7 @@ fn rank(
     });
     let question = Question {
         terms: Analyzer::default().count_query(&query.query),
+        says_something: Analyzer::says_something(&query.query),
         vector,
         filter: query.filter,
         mode: query.mode,

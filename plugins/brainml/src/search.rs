@@ -23,6 +23,8 @@ const FEWEST_CANDIDATES: usize = 200;
 pub(crate) struct Question {
     /// Its terms.
     pub(crate) terms: TermCounts,
+    /// Whether its terms are about anything: stop words alone are ranked by, but cover nothing.
+    pub(crate) says_something: bool,
     /// Its vector of unit length, behind the hash of the model that made it.
     pub(crate) vector: Option<(String, Vec<f32>)>,
     /// Which documents count.
@@ -139,7 +141,8 @@ impl<'a> Search<'a> {
     fn depth(&self) -> usize {
         match self.question.mode {
             Mode::Hybrid => FEWEST_CANDIDATES.max(2 * self.question.top_k),
-            Mode::Lexical | Mode::Vector => self.question.top_k,
+            Mode::Vector => FEWEST_CANDIDATES.max(self.question.top_k),
+            Mode::Lexical => self.question.top_k,
         }
     }
 
@@ -152,15 +155,23 @@ impl<'a> Search<'a> {
         leg.finish()
     }
 
+    /// Looks further until there are enough results: near chunks may all be of a few documents.
     fn by_vectors(&self) -> Result<Vec<Ranked<'a>>, VectorError> {
-        let mut leg = Leg::new(self.question.group, self.depth());
-        for source in &self.sources {
-            source
-                .near(2 * self.depth())?
-                .into_iter()
-                .for_each(|ranked| leg.offer(ranked));
+        let mut depth = 2 * self.depth();
+        loop {
+            let mut leg = Leg::new(self.question.group, self.depth());
+            let mut more = false;
+            for source in &self.sources {
+                let (near, has_more) = source.near(depth)?;
+                near.into_iter().for_each(|ranked| leg.offer(ranked));
+                more |= has_more;
+            }
+            let best = leg.finish();
+            if best.len() >= self.question.top_k || !more {
+                return Ok(best);
+            }
+            depth *= 4;
         }
-        Ok(leg.finish())
     }
 
     /// Gives every candidate both its scores, whichever leg proposed it.
@@ -234,7 +245,7 @@ impl<'a> Search<'a> {
             terms.map(|term| term.idf).sum::<f64>()
         };
         let all = mass(&mut self.terms.iter());
-        if all > 0.0 {
+        if all > 0.0 && self.question.says_something {
             mass(&mut self.covered(at, slot)) / all
         } else {
             0.0

@@ -79,17 +79,17 @@ impl<'a> Source<'a> {
         scored.filter_map(|(slot, score)| self.ranked(Slot::at(slot), *score))
     }
 
-    /// The chunks that count and are nearest to the question's vector, by slot: all of a small
-    /// index or selection, else about `depth` from the graph.
+    /// The chunks that count and are nearest to the question's vector, by slot, and whether there may
+    /// be more: all of a small index or selection, else about `depth` from the graph.
     ///
     /// # Errors
     /// When the vector index refuses.
-    pub(crate) fn near(&self, depth: usize) -> Result<Vec<Ranked<'a>>, VectorError> {
+    pub(crate) fn near(&self, depth: usize) -> Result<(Vec<Ranked<'a>>, bool), VectorError> {
         let Some((vectors, query)) = self.vectors else {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), false));
         };
         let chunks = self.index.catalog.chunks();
-        let scan = vectors.len() < SCANNED_BELOW
+        let scan = vectors.len() < SCANNED_BELOW.max(depth)
             || self.allowed.is_some() && self.selected() < chunks.len() / SCANNED_SHARE;
         let slots: Vec<Slot> = if scan {
             (0..chunks.len())
@@ -111,7 +111,7 @@ impl<'a> Source<'a> {
             let cosine = cosines.with(self.chunk(slot)?.id)?;
             self.ranked(slot, f64::from(cosine))
         });
-        Ok(near.collect())
+        Ok((near.collect(), !scan))
     }
 
     /// The BM25 score of a chunk.

@@ -83,6 +83,14 @@ fn coverage_is_the_share_of_idf_that_is_there() {
     assert!(unknown[0].coverage < 0.3, "{}", unknown[0].coverage);
 }
 
+#[test]
+fn stop_words_alone_are_ranked_by_and_cover_nothing() {
+    let index = index(&[("a", "tell me who you are"), ("b", "a wing")]);
+    let found = search(&[&index], &question("who are you?")).unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].coverage, 0.0);
+}
+
 /// Documents with vectors at the given angles, in hundredths of a radian.
 fn with_vectors(documents: &[(&str, &str, u8)]) -> Index {
     let mut index = Index::default();
@@ -195,4 +203,33 @@ fn a_large_index_is_searched_by_its_graph_and_a_narrow_filter_by_scanning() {
         "{found:?}"
     );
     assert_eq!(found.len(), 10);
+}
+
+#[test]
+fn as_many_documents_are_found_as_were_asked_for_though_one_has_the_nearest_chunks() {
+    let mut index = Index::default();
+    index.adopt(Some(Model {
+        name: "m".into(),
+        hash: "h".into(),
+    }));
+    let mut long = analyzed(1, "long", "", "wing");
+    long.chunks = (0..4200)
+        .map(|at| {
+            let mut chunk = long.chunks[0].clone();
+            (chunk.id, chunk.vector) = (1000 + at, Some(vec![1.0, 0.0, 0.0, 0.0]));
+            chunk
+        })
+        .collect();
+    index.put(long);
+    for row in 10..15 {
+        let mut document = analyzed(row, &row.to_string(), "", "slab");
+        document.chunks[0].vector = Some(at(90));
+        index.put(document);
+    }
+    let mut question = question("nothing");
+    question.mode = Mode::Vector;
+    question.group = Group::Document;
+    question.top_k = 5;
+    question.vector = Some(("h".into(), at(0)));
+    assert_eq!(ids(&[&index], &question), ["long", "10", "11", "12", "13"]);
 }
