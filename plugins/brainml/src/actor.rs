@@ -1,6 +1,6 @@
 //! The plugin's actor: takes calls and hands each to the ability that answers it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{ops::RangeInclusive, path::PathBuf, sync::Arc};
 
 use messages::{
     brainml::{
@@ -13,9 +13,13 @@ use messages::{
     plugin::{Answer, Exports, Plugin, Serve},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use store::Store;
 
 use crate::{chunker::ChunkSizes, guide::GuideDocument, ingest, keeper, library::Library, query};
+
+/// What [`Settings::chunk_words`] may be. Beyond the most, chunks end by their bytes.
+const CHUNK_WORDS: RangeInclusive<usize> = 10..=1000;
 
 /// The plugin's settings.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,10 +42,25 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Refuses settings that the plugin could not start with.
+    ///
+    /// # Errors
+    /// Unprocessable, with what is wrong.
+    pub fn check(settings: &Value) -> Result<(), Fault> {
+        let read = Self::deserialize(settings);
+        let read = read.map_err(|error| Fault::unprocessable(format!("brainml: {error}")))?;
+        read.sizes().map(drop)
+    }
+
     fn sizes(&self) -> Result<ChunkSizes, Fault> {
-        if self.chunk_words < 10 || self.chunk_overlap > self.chunk_words / 2 {
-            let rule = "brainml: chunk_words must be at least 10, chunk_overlap at most half of it";
+        if !CHUNK_WORDS.contains(&self.chunk_words) {
+            let (least, most) = CHUNK_WORDS.into_inner();
+            let rule = format!("brainml: chunk_words must be {least} to {most}");
             return Err(Fault::unprocessable(rule).with_param("chunk_words"));
+        }
+        if self.chunk_overlap > self.chunk_words / 2 {
+            let rule = "brainml: chunk_overlap must be at most half of chunk_words";
+            return Err(Fault::unprocessable(rule).with_param("chunk_overlap"));
         }
         Ok(ChunkSizes {
             words: self.chunk_words,
@@ -53,7 +72,7 @@ impl Settings {
 /// Collections of documents and the search over them.
 #[derive(Debug)]
 pub struct Brainml {
-    library: Arc<Library>,
+    pub(crate) library: Arc<Library>,
 }
 
 impl Brainml {
@@ -138,5 +157,30 @@ impl Serve<IndexDocuments> for Brainml {
 impl Serve<Query> for Brainml {
     fn serve(&mut self, call: Call<Query>) -> Answer<Query> {
         Answer::later(query::query(self.library.clone(), call.body, call.cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn settings_that_the_plugin_could_not_start_with_are_refused() {
+        let defaults = serde_json::to_value(Settings::default()).unwrap();
+        assert_eq!(Settings::check(&defaults), Ok(()));
+        assert_eq!(Settings::check(&json!({"chunk_words": 1000})), Ok(()));
+        for (bad, param) in [
+            (json!({"chunk_words": 5}), Some("chunk_words")),
+            (json!({"chunk_words": 1001}), Some("chunk_words")),
+            (json!({"chunk_overlap": 101}), Some("chunk_overlap")),
+            (json!({"chunk_word": 100}), None),
+            (json!({"chunk_words": -1}), None),
+        ] {
+            let fault = Settings::check(&bad).unwrap_err();
+            assert_eq!(fault.kind, messages::fault::FaultKind::Unprocessable);
+            assert_eq!(fault.param.as_deref(), param, "{bad}");
+        }
     }
 }

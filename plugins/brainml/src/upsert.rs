@@ -49,6 +49,7 @@ impl Prepared {
 
 fn content_hash(title: Option<&str>, text: &str) -> Vec<u8> {
     let mut hash = Sha256::new();
+    hash.update([u8::from(title.is_some())]);
     let title = title.unwrap_or_default();
     // The length keeps title and text apart.
     hash.update(title.len().to_le_bytes());
@@ -119,9 +120,13 @@ fn put(
         .select(Known::as_select())
         .first(conn)
         .optional()?;
-    let same_content = known
-        .as_ref()
-        .is_some_and(|known| known.content_hash == document.content_hash);
+    let same_content = match &known {
+        Some(known) if known.content_hash == document.content_hash => {
+            // Other sizes cut the same text differently.
+            chunks_of(conn, known.id)? == document.chunks
+        }
+        _ => false,
+    };
     if let Some(known) = &known
         && same_content
         && known.metadata == document.metadata
@@ -146,6 +151,15 @@ fn put(
         Some(known) => replace(conn, known.id, document, revision),
         None => insert(conn, collection, document, revision),
     }
+}
+
+fn chunks_of(conn: &mut SqliteConnection, document: i64) -> QueryResult<Vec<(i64, i64)>> {
+    use brainml_chunks::dsl;
+    dsl::brainml_chunks
+        .filter(dsl::document_id.eq(document))
+        .order(dsl::ordinal)
+        .select((dsl::start_byte, dsl::end_byte))
+        .load(conn)
 }
 
 fn replace(
