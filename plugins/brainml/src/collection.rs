@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicI64, Ordering::SeqCst},
     },
 };
@@ -17,12 +17,14 @@ use crate::{
     analyzer::Analyzer,
     changes::{self, Changed, Since},
     derived,
+    finish::to_the_end,
     index::{Index, Model},
     rows::CollectionRow,
 };
 
 /// Vectors added before readers get their turn: adding one takes up to a millisecond.
 const VECTORS_A_TURN: usize = 16;
+
 /// A collection and its index. Rows are written first; the index then [catches
 /// up](Self::catch_up) with them, at start, after each write, and after a broken-off attempt alike.
 #[derive(Debug)]
@@ -37,7 +39,8 @@ pub(crate) struct Collection {
     turn: sync::Mutex<bool>,
     /// Held while chunks of this collection are being embedded, so that none is embedded twice.
     pub(crate) embedding: sync::Mutex<()>,
-    persisting: Mutex<()>,
+    /// Held by whoever writes or deletes the files; true once the collection has been deleted.
+    persisting: Mutex<bool>,
     written: AtomicI64,
     ready: watch::Sender<bool>,
 }
@@ -52,9 +55,10 @@ impl Collection {
             index: RwLock::default(),
             turn: sync::Mutex::new(false),
             embedding: sync::Mutex::new(()),
-            persisting: Mutex::new(()),
+            persisting: Mutex::new(false),
             written: AtomicI64::new(row.revision),
-            ready: watch::Sender::new(false),
+            // One that has just been made has nothing to catch up with.
+            ready: watch::Sender::new(row.revision == 0),
         }
     }
 
@@ -105,7 +109,8 @@ impl Collection {
         let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
     }
 
-    /// Brings the index to the collection's present revision.
+    /// Brings the index to the collection's present revision. Goes on when the caller leaves: the
+    /// work on other threads cannot be stopped, and must not meet that of the next one in turn.
     ///
     /// # Errors
     /// Unknown when the collection is gone; otherwise what the store says.
@@ -114,6 +119,12 @@ impl Collection {
         host: &Host,
         store: &Store,
     ) -> Result<(), Fault> {
+        let (collection, own, store) = (self.clone(), host.clone(), store.clone());
+        let work = async move { collection.catch_up_now(&own, &store).await };
+        to_the_end(host, work).await
+    }
+
+    async fn catch_up_now(self: &Arc<Self>, host: &Host, store: &Store) -> Result<(), Fault> {
         let mut loaded = self.turn.lock().await;
         if !*loaded {
             let collection = self.clone();
@@ -259,13 +270,21 @@ impl Collection {
         }
     }
 
+    /// Gives up on vectors for chunks, until the collection turns to another model.
+    pub(crate) fn refuse(&self, chunks: &[i64]) {
+        let mut index = self.index_mut();
+        for chunk in chunks {
+            index.lacking.remove(chunk);
+        }
+    }
+
     /// Writes the index to its files where it has changed; answers the revision that is on disk
     /// now. Readers go on meanwhile. Must be called on a thread that may block.
     pub(crate) fn persist(&self) -> Option<i64> {
-        let _one_at_a_time = self
-            .persisting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let deleted = self.files();
+        if *deleted {
+            return None;
+        }
         let (revision, changes) = {
             let index = self.index();
             if index.changes == 0 || self.index.is_poisoned() {
@@ -296,13 +315,17 @@ impl Collection {
         host.run(move || collection.persist()).await
     }
 
-    /// Deletes the derived files of a collection that has been deleted.
+    /// Deletes the derived files of a collection that has been deleted; none are written again.
     pub(crate) fn remove_files(&self) {
-        let _one_at_a_time = self
-            .persisting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut deleted = self.files();
+        *deleted = true;
         derived::remove(&self.directory);
+    }
+
+    fn files(&self) -> MutexGuard<'_, bool> {
+        self.persisting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,6 +2,7 @@
 //! and believed only if the hashes hold.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
@@ -41,6 +42,32 @@ pub(crate) enum DerivedError {
     /// The vectors' file cannot be written or read.
     #[error(transparent)]
     Vectors(#[from] VectorError),
+}
+
+/// A manifest as it lies on disk, with the hash of its own content.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sealed {
+    content: Manifest,
+    /// Of the content as compact JSON.
+    sha256: String,
+}
+
+impl Sealed {
+    fn new(content: Manifest) -> Result<Self, DerivedError> {
+        let sha256 = hex(&Sha256::digest(serde_json::to_vec(&content)?));
+        Ok(Self { content, sha256 })
+    }
+
+    fn open(self) -> Result<Manifest, DerivedError> {
+        let listed = Listed {
+            name: MANIFEST.to_owned(),
+            sha256: self.sha256,
+        };
+        let sealed = Self::new(self.content)?;
+        check(&listed, sealed.sha256)?;
+        Ok(sealed.content)
+    }
 }
 
 /// What the files of one collection are.
@@ -83,10 +110,11 @@ pub(crate) fn persist(directory: &Path, index: &Index) -> Result<(), DerivedErro
         vectors: vectors.transpose()?,
     };
     let aside = directory.join("manifest.aside");
-    write_synced(&aside, &serde_json::to_vec_pretty(&manifest)?)?;
+    let sealed = Sealed::new(manifest)?;
+    write_synced(&aside, &serde_json::to_vec_pretty(&sealed)?)?;
     rename(&aside, &directory.join(MANIFEST))?;
     sync_directory(directory)?;
-    sweep(directory, &manifest);
+    sweep(directory, &sealed.content);
     Ok(())
 }
 
@@ -101,7 +129,7 @@ pub(crate) fn load(directory: &Path) -> Result<Option<Index>, DerivedError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(DerivedError::Io { path, error }),
     };
-    let manifest: Manifest = serde_json::from_slice(&manifest)?;
+    let manifest = serde_json::from_slice::<Sealed>(&manifest)?.open()?;
     let mut index = index_file::decode(&read_words(directory, &manifest.words)?)?;
     if let Some(listed) = &manifest.vectors {
         let path = directory.join(&listed.name);
@@ -135,6 +163,19 @@ pub(crate) fn remove(directory: &Path) {
             && let Err(error) = fs::remove_dir_all(&path)
         {
             log::warn!("{} is of no more use, but stays: {error}", path.display());
+        }
+    }
+}
+
+/// Deletes the directories under `root` that belong to none of the `collections`.
+pub(crate) fn sweep_orphans(root: &Path, collections: &BTreeSet<i64>) {
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        let directory = entry.path().with_extension("");
+        let name = directory.file_name().and_then(|name| name.to_str());
+        let id = name.and_then(|name| name.parse().ok());
+        if id.is_some_and(|id| !collections.contains(&id)) {
+            log::info!("{} belongs to no collection any more", directory.display());
+            remove(&directory);
         }
     }
 }

@@ -26,7 +26,8 @@ impl Library {
     /// Embeds chunks of a collection, keeps the vectors, and makes them searchable.
     ///
     /// # Errors
-    /// When the embedder does not answer; what it answered before is kept.
+    /// When the embedder does not answer; what it answered before is kept. A text that it refuses
+    /// is no error.
     pub(crate) async fn embed(
         &self,
         collection: &Arc<Collection>,
@@ -84,36 +85,62 @@ impl Library {
     ) -> Result<(), Fault> {
         match self.call(&texts, port).await {
             Ok((model, vectors)) => self.keep(collection, model, vectors).await,
-            Err(fault) if texts.len() > 1 && may_be_the_texts(&fault) => {
+            Err(fault) if may_be_the_texts(&fault) => {
                 self.embed_singly(collection, texts, port).await
             }
             Err(fault) => Err(fault),
         }
     }
 
-    /// One text that the model cannot take must not keep its neighbours from their vectors.
+    /// One text that the model cannot take must not keep others from their vectors. A crash counts
+    /// as the text's fault only if the model has taken another text meanwhile.
     async fn embed_singly(
         &self,
         collection: &Arc<Collection>,
         texts: Vec<Unembedded>,
         port: &Port<Embed>,
     ) -> Result<(), Fault> {
-        let mut refused = None;
+        let (mut refused, mut crashed, mut works) = (Vec::new(), Vec::new(), false);
         for text in texts {
             let chunk = text.chunk;
             match self.call(&[text], port).await {
-                Ok((model, vectors)) => self.keep(collection, model, vectors).await?,
-                Err(fault) if may_be_the_texts(&fault) => {
-                    log::warn!(
-                        "chunk {chunk} of {} cannot be embedded: {fault}",
-                        collection.name
-                    );
-                    refused = Some(fault);
+                Ok((model, vectors)) => {
+                    works = true;
+                    self.keep(collection, model, vectors).await?;
                 }
+                Err(fault) if is_the_texts(&fault) => refused.push((chunk, fault)),
+                Err(fault) if may_be_the_texts(&fault) => crashed.push((chunk, fault)),
                 Err(fault) => return Err(fault),
             }
         }
-        refused.map_or(Ok(()), Err)
+        if works {
+            refused.append(&mut crashed);
+        }
+        self.refuse(collection, refused).await?;
+        crashed.pop().map_or(Ok(()), |(_, fault)| Err(fault))
+    }
+
+    /// Leaves chunks to their words for this life. An embedder that has taken no text at all is
+    /// more likely to be set up wrongly, and is asked again.
+    async fn refuse(
+        &self,
+        collection: &Arc<Collection>,
+        refused: Vec<(i64, Fault)>,
+    ) -> Result<(), Fault> {
+        if self.last_model().is_none() {
+            let first = refused.into_iter().next();
+            return first.map_or(Ok(()), |(_, fault)| Err(fault));
+        }
+        for (chunk, fault) in &refused {
+            let name = &collection.name;
+            log::warn!("chunk {chunk} of {name} is searched by its words alone: {fault}");
+        }
+        let chunks: Vec<i64> = refused.into_iter().map(|(chunk, _)| chunk).collect();
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        let collection = collection.clone();
+        self.host.run(move || collection.refuse(&chunks)).await
     }
 
     async fn call(
@@ -132,7 +159,8 @@ impl Library {
     /// Asks for vectors of unit length, one a text.
     ///
     /// # Errors
-    /// What the embedder says; crashed where its answer does not fit the question.
+    /// What the embedder says; unprocessable where it makes a vector without direction of a text,
+    /// crashed where its answer does not fit the question.
     pub(crate) async fn vectors(
         &self,
         texts: Vec<String>,
@@ -149,7 +177,7 @@ impl Library {
             .await?;
         let vectors: Result<Vec<_>, _> = answer.vectors.iter().map(|v| normalised(v)).collect();
         let vectors =
-            vectors.map_err(|error| Fault::crashed(format!("{}: {error}", answer.model)))?;
+            vectors.map_err(|error| Fault::unprocessable(format!("{}: {error}", answer.model)))?;
         if vectors.len() != asked {
             let (model, got) = (&answer.model, vectors.len());
             return Err(Fault::crashed(format!(
@@ -214,12 +242,18 @@ impl Library {
         let (id, model) = (collection.id, model.clone());
         let adopt = move |conn: &mut _| Ok(rows::adopt_model(conn, id, &model)?);
         self.store.write(adopt).await?;
+        // All its chunks lack their vectors now, also those that the keeper has passed already.
+        self.wake.notify_one();
         collection.catch_up(&self.host, &self.store).await
     }
 }
 
+/// Whether the text is at fault.
+fn is_the_texts(fault: &Fault) -> bool {
+    matches!(fault.kind, FaultKind::Invalid | FaultKind::Unprocessable)
+}
+
 /// Whether another text might have been answered.
 fn may_be_the_texts(fault: &Fault) -> bool {
-    use FaultKind::{Crashed, Internal, Invalid, Unprocessable};
-    matches!(fault.kind, Invalid | Unprocessable | Crashed | Internal)
+    is_the_texts(fault) || matches!(fault.kind, FaultKind::Crashed | FaultKind::Internal)
 }

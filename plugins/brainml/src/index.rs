@@ -64,7 +64,7 @@ pub(crate) struct Index {
     pub(crate) words: Words,
     /// The vector leg, once there is a vector.
     pub(crate) vectors: Option<Vectors>,
-    /// Chunks without a vector of the model, by row.
+    /// Chunks without a vector of the model, by row; those whose text it refuses do not count.
     pub(crate) lacking: BTreeSet<i64>,
     /// Chunks added and removed since the index was last persisted.
     pub(crate) changes: usize,

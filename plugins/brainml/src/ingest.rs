@@ -1,6 +1,6 @@
 //! Documents in and out.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use messages::{
     brainml::{DeleteDocument, Document, GetDocument, IndexDocuments, Indexed},
@@ -8,22 +8,28 @@ use messages::{
     fault::Fault,
 };
 use rayon::prelude::*;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     analyzer::Analyzer,
     changes::parse_metadata,
     chunker::ChunkSizes,
     collection::{Collection, unknown},
+    finish::to_the_end,
     index::Index,
     library::Library,
     limits, rows,
     upsert::{Prepared, upsert},
 };
 
+/// How long a request waits for its vectors: most come in a few seconds, and a caller who waits
+/// much longer gives up or is given up. The keeper makes the rest; until then results are degraded.
+const EMBEDDING_WAIT: Duration = Duration::from_secs(20);
+
 /// Puts documents into a collection; answers once they are durable and searchable.
 ///
 /// # Errors
-/// Invalid, unknown, or what the store says. After a fault none or all of the documents are there.
+/// Unprocessable, unknown, or what the store says. After a fault none or all of the documents are there.
 pub(crate) async fn index_documents(
     library: Arc<Library>,
     request: IndexDocuments,
@@ -31,11 +37,11 @@ pub(crate) async fn index_documents(
 ) -> Result<Indexed, Fault> {
     let collection = library.collection(&request.collection).await?;
     let sizes = library.sizes;
-    let prepared = library.host.run(move || prepare(request, sizes)).await??;
+    let prepare = move || prepare(request, sizes);
+    let prepared = library.host.run_for(&cx, prepare).await??;
     let worker = library.clone();
-    library
-        .to_the_end(async move { worker.put(&collection, prepared, &cx).await })
-        .await
+    let put = async move { worker.put(&collection, prepared, &cx).await };
+    to_the_end(&library.host, put).await
 }
 
 /// Checks and cuts up documents, and analyzes them once for nothing: a text that breaks the
@@ -69,11 +75,12 @@ impl Library {
         self.wake.notify_one();
         collection.catch_up(&self.host, &self.store).await?;
         let count = upserted.documents.len();
-        if let Err(fault) = self
-            .embed_documents(collection, upserted.documents, cx)
-            .await
-        {
-            log::debug!("{} will be embedded later: {fault}", collection.name);
+        let embed = self.embed_documents(collection, upserted.documents, cx);
+        let left = cx.deadline().saturating_duration_since(Instant::now());
+        match timeout(EMBEDDING_WAIT.min(left / 2), embed).await {
+            Ok(Ok(())) => (),
+            Ok(Err(fault)) => log::debug!("{} will be embedded later: {fault}", collection.name),
+            Err(_) => log::debug!("the rest of {} will be embedded later", collection.name),
         }
         self.wake.notify_one();
         Ok(indexed(count, collection.written()))
@@ -119,7 +126,7 @@ pub(crate) async fn delete_document(
         worker.wake.notify_one();
         Ok(indexed(0, collection.written()))
     };
-    library.to_the_end(work).await
+    to_the_end(&library.host, work).await
 }
 
 /// Reads a document back as it was indexed.

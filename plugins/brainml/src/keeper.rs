@@ -1,6 +1,6 @@
 //! The background task of one life: opens collections, embeds what lacks vectors, persists.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Bound, sync::Arc, time::Duration};
 
 use messages::fault::Fault;
 use tokio::time::{sleep, timeout};
@@ -12,6 +12,9 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// Chunks embedded in one collection before the next one's turn: few enough to persist in time.
+const CHUNKS_A_TURN: usize = 512;
+
 /// Works until the life ends. It is woken by writes, and by queries that found the embedder back.
 pub(crate) async fn keep(library: Arc<Library>, guide: Vec<GuideDocument>) {
     library.open_all().await;
@@ -20,9 +23,7 @@ pub(crate) async fn keep(library: Arc<Library>, guide: Vec<GuideDocument>) {
     }
     let mut failures = 0;
     loop {
-        let embedded = library.embed_all().await;
-        library.persist_all().await;
-        match embedded {
+        match library.embed_all().await {
             Ok(()) => {
                 failures = 0;
                 library.wake.notified().await;
@@ -63,18 +64,33 @@ impl Library {
         }
     }
 
-    /// Embeds whatever lacks a vector of the model that embedded last.
+    /// Embeds whatever lacks a vector of the model that embedded last, by turns, and persists what
+    /// has become worth it after each.
     async fn embed_all(&self) -> Result<(), Fault> {
         let mut outcome = Ok(());
-        for collection in self.collections().await? {
-            if let Err(fault) = self.embed_lacking(&collection).await {
-                outcome = Err(fault);
+        let all = self.collections().await?;
+        let mut pending: Vec<_> = all.into_iter().map(|collection| (collection, 0)).collect();
+        while !pending.is_empty() {
+            let mut rest = Vec::new();
+            for (collection, after) in pending {
+                match self.embed_some(&collection, after).await {
+                    Ok(Some(last)) => rest.push((collection, last)),
+                    Ok(None) => (),
+                    Err(fault) => outcome = Err(fault),
+                }
             }
+            self.persist_all().await;
+            pending = rest;
         }
         outcome
     }
 
-    async fn embed_lacking(&self, collection: &Arc<Collection>) -> Result<(), Fault> {
+    /// Embeds the next chunks after one; answers the last, or nothing at the end.
+    async fn embed_some(
+        &self,
+        collection: &Arc<Collection>,
+        after: i64,
+    ) -> Result<Option<i64>, Fault> {
         let look = |collection: &Collection, index: &Index| {
             (
                 collection.is_behind(index, false),
@@ -88,9 +104,15 @@ impl Library {
         if let Some(model) = self.last_model().filter(|_| holds_chunks) {
             self.adopt(collection, &model).await?;
         }
-        let lacking = |_: &Collection, index: &Index| index.lacking.iter().copied().collect();
+        let lacking = move |_: &Collection, index: &Index| {
+            let later = (Bound::Excluded(after), Bound::Unbounded);
+            let chunks = index.lacking.range(later).take(CHUNKS_A_TURN);
+            chunks.copied().collect()
+        };
         let lacking: Vec<i64> = collection.look(&self.host, lacking).await?;
-        self.embed(collection, lacking, &self.embed).await
+        let last = lacking.last().copied();
+        self.embed(collection, lacking, &self.embed).await?;
+        Ok(last)
     }
 
     async fn persist_all(&self) {

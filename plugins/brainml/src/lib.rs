@@ -15,6 +15,7 @@ mod derived;
 mod embedder;
 mod embeddings;
 mod filter;
+mod finish;
 #[cfg(test)]
 mod fixture;
 mod fusion;

@@ -6,13 +6,21 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use messages::{brainml::Stats, fault::Fault, host::Host, llmserver::Embed, port::Port};
+use messages::{
+    brainml::Stats,
+    fault::{Fault, FaultKind},
+    host::Host,
+    llmserver::Embed,
+    port::Port,
+};
 use store::Store;
-use tokio::sync::{Notify, OnceCell, oneshot};
+use tokio::sync::{Notify, OnceCell};
 
 use crate::{
     chunker::ChunkSizes,
     collection::{Collection, unknown},
+    derived,
+    finish::to_the_end,
     index::{Index, Model},
     limits,
     rows::{self, CollectionRow},
@@ -83,6 +91,11 @@ impl Library {
     async fn shelf(&self) -> Result<MutexGuard<'_, BTreeMap<String, Arc<Collection>>>, Fault> {
         let open = || async {
             let rows = self.store.read(|conn| Ok(rows::collections(conn)?)).await?;
+            let ids = rows.iter().map(|row| row.id).collect();
+            let root = self.root.clone();
+            self.host
+                .run(move || derived::sweep_orphans(&root, &ids))
+                .await?;
             let collections = rows.iter().map(|row| (row.name.clone(), self.open(row)));
             Ok::<_, Fault>(Mutex::new(collections.collect()))
         };
@@ -93,19 +106,22 @@ impl Library {
         Arc::new(Collection::new(row, &self.root))
     }
 
-    /// Makes a collection, or finds the one of that name.
+    /// Makes a collection, or finds the one of that name; its index may still be on its way.
     ///
     /// # Errors
-    /// Invalid for a name that breaks the rules.
-    pub(crate) async fn create(&self, name: String) -> Result<Stats, Fault> {
+    /// Unprocessable for a name that breaks the rules.
+    pub(crate) async fn create(self: Arc<Self>, name: String) -> Result<Stats, Fault> {
         limits::check_name(&name)?;
-        let row = self
-            .store
-            .write(move |conn| Ok(rows::create_collection(conn, &name)?))
-            .await?;
-        let collection = self.shelve(&row).await?;
-        collection.catch_up(&self.host, &self.store).await?;
-        self.stats(&collection).await
+        let library = self.clone();
+        let create = async move {
+            let row = library
+                .store
+                .write(move |conn| Ok(rows::create_collection(conn, &name)?))
+                .await?;
+            let collection = library.shelve(&row).await?;
+            library.stats(&collection).await
+        };
+        to_the_end(&self.host, create).await
     }
 
     /// Opens a collection whose row has just been made or found.
@@ -127,16 +143,21 @@ impl Library {
     ///
     /// # Errors
     /// Unknown where there is none.
-    pub(crate) async fn delete(&self, name: String) -> Result<(), Fault> {
-        let collection = self.collection(&name).await?;
+    pub(crate) async fn delete(self: Arc<Self>, name: String) -> Result<(), Fault> {
+        let library = self.clone();
+        to_the_end(&self.host, async move { library.delete_now(&name).await }).await
+    }
+
+    async fn delete_now(&self, name: &str) -> Result<(), Fault> {
+        let collection = self.collection(name).await?;
         let id = collection.id;
         self.store
             .write(move |conn| Ok(rows::delete_collection(conn, id)?))
             .await?;
         {
             let mut shelf = self.shelf().await?;
-            if shelf.get(&name).is_some_and(|known| known.id == id) {
-                shelf.remove(&name);
+            if shelf.get(name).is_some_and(|known| known.id == id) {
+                shelf.remove(name);
             }
         }
         self.host.run(move || collection.remove_files()).await
@@ -149,7 +170,12 @@ impl Library {
     pub(crate) async fn list(&self) -> Result<Vec<Stats>, Fault> {
         let mut list = Vec::new();
         for collection in self.collections().await? {
-            list.push(self.stats(&collection).await?);
+            match self.stats(&collection).await {
+                Ok(stats) => list.push(stats),
+                // It has just been deleted.
+                Err(fault) if fault.kind == FaultKind::Unknown => (),
+                Err(fault) => return Err(fault),
+            }
         }
         Ok(list)
     }
@@ -188,23 +214,6 @@ impl Library {
             degraded,
             model: row.model,
         })
-    }
-
-    /// Does work that must not stop half-way because its caller has gone away.
-    ///
-    /// # Errors
-    /// What the work answers; crashed when it panicked.
-    pub(crate) async fn to_the_end<T: 'static>(
-        &self,
-        work: impl Future<Output = Result<T, Fault>> + 'static,
-    ) -> Result<T, Fault> {
-        let (done, result) = oneshot::channel();
-        self.host.spawn(async move {
-            // Nobody may be waiting any more.
-            let _ = done.send(work.await);
-        });
-        let lost = |_| Fault::crashed("brainml broke off this call; what it had confirmed is safe");
-        result.await.unwrap_or_else(|error| Err(lost(error)))
     }
 }
 

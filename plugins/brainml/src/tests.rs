@@ -2,7 +2,7 @@
 
 mod room;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use messages::{
     brainml::{
@@ -11,8 +11,9 @@ use messages::{
     },
     fault::FaultKind,
 };
-use room::{Room, asking, document, open};
+use room::{Room, asking, document, leave, open};
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::GuideDocument;
 
@@ -231,6 +232,140 @@ async fn what_is_deleted_is_gone() {
         .await
         .unwrap();
     assert_eq!(room.stats().await.documents, 0);
+}
+
+#[actix::test]
+async fn callers_who_leave_leave_nothing_half_done() {
+    let data = tempfile::tempdir().unwrap();
+    let mut room = Room::start(&open(data.path()), Some("m"));
+    filled(&mut room).await;
+    room.leave(DeleteCollection { name: "c".into() });
+    listed(&mut room, &[]).await;
+    room.leave(CreateCollection { name: "d".into() });
+    listed(&mut room, &["d"]).await;
+}
+
+/// Waits until these are the collections beside the guide.
+async fn listed(room: &mut Room, names: &[&str]) {
+    for _ in 0..500 {
+        let list = room.call(ListCollections).await.unwrap();
+        let listed = list.iter().map(|stats| stats.name.as_str());
+        if listed
+            .filter(|name| *name != "bkg")
+            .eq(names.iter().copied())
+        {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the collections never came to be {names:?}");
+}
+
+#[actix::test]
+async fn a_collection_that_was_deleted_leaves_no_files() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path());
+    let mut room = Room::start(&store, Some("m"));
+    filled(&mut room).await;
+    room.stop();
+    let orphan = data.path().join("indexes/77");
+    fs::create_dir(&orphan).unwrap();
+    let mut room = Room::start(&store, Some("m"));
+    let collection = room.collection("c").await;
+    room.call(DeleteCollection { name: "c".into() })
+        .await
+        .unwrap();
+    assert_eq!(collection.persist(), None);
+    assert_eq!(
+        fs::read_dir(data.path().join("indexes")).unwrap().count(),
+        0
+    );
+}
+
+#[actix::test]
+async fn a_catch_up_that_nobody_waits_for_is_finished() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path());
+    let mut room = Room::start(&store, None);
+    filled(&mut room).await;
+    let collection = room.collection("c").await;
+    let id = collection.id;
+    let delete = move |conn: &mut _| Ok(crate::rows::delete_document(conn, id, "a")?);
+    let revision = store.write(delete).await.unwrap().unwrap();
+    let host = room.host().clone();
+    leave(collection.catch_up(&host, &store));
+    let indexed = async {
+        while collection.index().revision < revision {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), indexed).await.unwrap();
+}
+
+#[actix::test]
+async fn a_text_that_no_model_takes_costs_no_other_chunk_its_vector() {
+    let data = tempfile::tempdir().unwrap();
+    let mut room = Room::start(&open(data.path()), None);
+    room.call(CreateCollection { name: "c".into() })
+        .await
+        .unwrap();
+    let texts = (0..70).map(|at| {
+        let text = if at == 0 { "unspeakable" } else { "a wing" };
+        document(&format!("{at:02}"), text)
+    });
+    room.index(texts.collect()).await;
+    room.embedder.load(Some("m"));
+    let stats = room.until(|stats| !stats.degraded).await;
+    assert_eq!((stats.chunks, stats.vectors), (70, 69));
+    assert_eq!(room.ids("unspeakable").await.first().unwrap(), "00");
+    assert!(!room.query("wing").await.degraded);
+}
+
+#[actix::test]
+async fn an_embedder_that_hangs_does_not_hold_up_the_answer() {
+    let data = tempfile::tempdir().unwrap();
+    let mut room = Room::start(&open(data.path()), Some("one that hangs"));
+    room.call(CreateCollection { name: "c".into() })
+        .await
+        .unwrap();
+    let request = IndexDocuments {
+        collection: "c".into(),
+        documents: documents(),
+    };
+    let indexed = room.call_within(Duration::from_secs(4), request).await;
+    assert_eq!(indexed.unwrap().indexed, 4);
+    assert!(room.stats().await.degraded);
+    let lexical = Query {
+        mode: messages::brainml::Mode::Lexical,
+        ..asking("flutter")
+    };
+    assert_eq!(room.call(lexical).await.unwrap().results.len(), 1);
+}
+
+#[actix::test]
+async fn other_chunk_sizes_apply_to_documents_that_are_indexed_again() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path());
+    let mut room = Room::start(&store, Some("m"));
+    room.call(CreateCollection { name: "c".into() })
+        .await
+        .unwrap();
+    let long = || vec![document("a", &"A wing lifts well. ".repeat(20))];
+    room.index(long()).await;
+    assert_eq!(room.stats().await.chunks, 1);
+    room.stop();
+    let settings = json!({"chunk_words": 20, "chunk_overlap": 0});
+    let mut room = Room::with(&store, Some("m"), Vec::new(), settings);
+    room.index(long()).await;
+    let stats = room.stats().await;
+    assert!(stats.chunks > 4, "{stats:?}");
+    assert_eq!(room.index(long()).await.revision, stats.revision);
+    let untitled = room.index(long()).await.revision;
+    let titled = Document {
+        title: Some(String::new()),
+        ..long().remove(0)
+    };
+    assert!(room.index(vec![titled]).await.revision > untitled);
 }
 
 #[actix::test]

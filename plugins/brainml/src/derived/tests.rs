@@ -1,7 +1,5 @@
 //! Files that are whole, and files that are not.
 
-use std::collections::BTreeSet;
-
 use super::*;
 use crate::{
     fixture::{analyzed, index, question, with_metadata},
@@ -99,7 +97,15 @@ fn a_flipped_bit_anywhere_is_found_and_the_files_are_set_aside() {
         }
         fs::write(&path, &whole).unwrap();
     }
-    fs::write(directory.join(MANIFEST), "{").unwrap();
+    let path = directory.join(MANIFEST);
+    let whole = fs::read(&path).unwrap();
+    for at in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1;
+        fs::write(&path, &flipped).unwrap();
+        assert!(load(&directory).is_err(), "manifest at {at}");
+    }
+    fs::write(&path, "{").unwrap();
     assert!(matches!(load(&directory), Err(DerivedError::Manifest(_))));
     let aside = quarantine(&directory).unwrap();
     assert!(aside.join(MANIFEST).exists());
@@ -118,4 +124,15 @@ fn a_missing_file_is_found() {
         load(directory.path()),
         Err(DerivedError::Io { .. })
     ));
+}
+
+#[test]
+fn directories_of_collections_that_are_gone_are_swept() {
+    let root = tempfile::tempdir().unwrap();
+    for name in ["1", "2", "2.quarantine", "notes"] {
+        fs::create_dir(root.path().join(name)).unwrap();
+    }
+    sweep_orphans(root.path(), &BTreeSet::from([1]));
+    let kept = BTreeSet::from(["1".to_owned(), "notes".to_owned()]);
+    assert_eq!(names(root.path()), kept);
 }

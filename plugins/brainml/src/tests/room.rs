@@ -2,13 +2,16 @@
 
 use std::{
     collections::hash_map::DefaultHasher,
+    future::{pending, ready},
     hash::{Hash, Hasher},
     path::Path,
+    pin::pin,
     sync::{Arc, Mutex},
+    task::{Context, Waker},
     time::Duration,
 };
 
-use actix::{Actor, Context, Handler};
+use actix::{Actor, Handler, ResponseFuture};
 use messages::{
     brainml::{Document, IndexDocuments, Indexed, Query, ReadStats, Results, Stats},
     call::{Call, Capability, Cx, Origin},
@@ -19,12 +22,12 @@ use messages::{
     llmserver::{Embed, EmbedInput, Embeddings},
     plugin::{Answer, Plugin, Serve, Status},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use store::Store;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Brainml, GuideDocument};
+use crate::{Brainml, GuideDocument, collection::Collection};
 
 /// Makes a vector out of the words of a text, as long as it has a model.
 #[derive(Debug, Clone, Default)]
@@ -34,13 +37,22 @@ pub(super) struct Embedder {
 }
 
 impl Actor for Embedder {
-    type Context = Context<Self>;
+    type Context = actix::Context<Self>;
 }
 
 impl Handler<Call<Embed>> for Embedder {
-    type Result = Result<Embeddings, Fault>;
+    type Result = ResponseFuture<Result<Embeddings, Fault>>;
 
-    fn handle(&mut self, call: Call<Embed>, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, call: Call<Embed>, _: &mut actix::Context<Self>) -> Self::Result {
+        if self.model.lock().unwrap().as_deref() == Some("one that hangs") {
+            return Box::pin(pending());
+        }
+        Box::pin(ready(self.embed(call)))
+    }
+}
+
+impl Embedder {
+    fn embed(&self, call: Call<Embed>) -> Result<Embeddings, Fault> {
         let model = self.model.lock().unwrap().clone();
         let model = model.ok_or_else(|| Fault::stopped("no model here"))?;
         let texts = call.body.inputs.into_iter().map(|input| match input {
@@ -48,6 +60,9 @@ impl Handler<Call<Embed>> for Embedder {
             EmbedInput::Tokens(_) => panic!("brainml sends texts"),
         });
         let texts: Vec<String> = texts.collect();
+        if texts.iter().any(|text| text.contains("unspeakable")) {
+            return Err(Fault::invalid("a text that no model takes"));
+        }
         let vectors = texts.iter().map(|text| vector(text)).collect();
         self.texts.lock().unwrap().extend(texts);
         Ok(Embeddings {
@@ -87,6 +102,15 @@ impl Room {
         model: Option<&str>,
         guide: Vec<GuideDocument>,
     ) -> Self {
+        Self::with(store, model, guide, json!({}))
+    }
+
+    pub(super) fn with(
+        store: &Store,
+        model: Option<&str>,
+        guide: Vec<GuideDocument>,
+        settings: Value,
+    ) -> Self {
         let directory = Directory::default();
         let gate = |name: &str| {
             Arc::new(Gate::new(
@@ -102,7 +126,7 @@ impl Room {
         directory.publish::<Embed>(Line::new(to, 64, gate("llmserver")));
         let life = CancellationToken::new();
         let host = Host::new(
-            Arc::new(json!({})),
+            Arc::new(settings),
             directory.clone(),
             gate("brainml"),
             life.clone(),
@@ -131,15 +155,42 @@ impl Room {
     where
         Brainml: Serve<C>,
     {
-        let cx = Cx::new(
-            Origin::internal("test"),
-            Instant::now() + Duration::from_secs(60),
-            None,
-        );
+        self.call_within(Duration::from_secs(60), body).await
+    }
+
+    /// Asks with a deadline that the caller, as the supervisor, sees to.
+    pub(super) async fn call_within<C: Capability>(
+        &mut self,
+        time: Duration,
+        body: C,
+    ) -> Result<C::Reply, Fault>
+    where
+        Brainml: Serve<C>,
+    {
+        let deadline = Instant::now() + time;
+        let cx = Cx::new(Origin::internal("test"), deadline, None);
         match self.plugin.serve(Call { body, cx }) {
             Answer::Now(answer) => answer,
-            Answer::Later(answer) => answer.await,
+            Answer::Later(answer) => timeout_at(deadline, answer)
+                .await
+                .unwrap_or_else(|_| Err(Fault::timed_out("too late"))),
         }
+    }
+
+    /// Asks, and goes away before the answer.
+    pub(super) fn leave<C: Capability>(&mut self, body: C)
+    where
+        Brainml: Serve<C>,
+    {
+        leave(self.call(body));
+    }
+
+    pub(super) fn host(&self) -> &Host {
+        &self.plugin.library.host
+    }
+
+    pub(super) async fn collection(&self, name: &str) -> Arc<Collection> {
+        self.plugin.library.collection(name).await.unwrap()
     }
 
     pub(super) async fn index(&mut self, documents: Vec<Document>) -> Indexed {
@@ -199,6 +250,12 @@ impl Embedder {
     pub(super) fn texts(&self) -> Vec<String> {
         self.texts.lock().unwrap().clone()
     }
+}
+
+/// Begins to wait, and gives up at once.
+pub(super) fn leave(work: impl Future) {
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(pin!(work).poll(&mut cx).is_pending());
 }
 
 /// A query for ten chunks of all collections.
