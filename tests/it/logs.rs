@@ -219,10 +219,7 @@ async fn a_stalled_reader_is_told_of_every_line_and_costs_no_memory() {
         .iter()
         .filter_map(|frame| frame["count"].as_u64())
         .sum();
-    assert!(
-        lost > 1000,
-        "it was stalled, so most was lost to it: {lost}"
-    );
+    assert!(lost > 500, "it was stalled, so most was lost to it: {lost}");
 }
 
 #[tokio::test]

@@ -145,7 +145,7 @@ fn a_wrong_setting_is_refused_with_its_key_and_its_source() {
     let (code, said) = refused(bkg(data.path(), &[], &flag));
     assert_eq!(code, 2, "{said}");
     assert!(
-        said.contains("server.drain_seconds") && said.contains("--set"),
+        said.contains("server.drain_seconds") && said.contains("flags"),
         "{said}"
     );
 }
