@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn white_space_does_not_make_chunks_endless() {
         for gap in [" ", "\n", "\n\n", "\t"] {
-            for width in [3, 100, 5_000, 100_000] {
+            for width in [3, 100, 5_000, 20_000] {
                 let gap = gap.repeat(width);
                 let text = ["word"; 40].join(&gap);
                 let chunks = chunks(&text, ChunkSizes::default());

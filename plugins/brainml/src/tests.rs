@@ -369,6 +369,23 @@ async fn other_chunk_sizes_apply_to_documents_that_are_indexed_again() {
 }
 
 #[actix::test]
+async fn results_whose_rows_have_just_gone_are_missed_aloud() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path());
+    let mut room = Room::start(&store, Some("m"));
+    filled(&mut room).await;
+    let id = room.collection("c").await.id;
+    let delete = move |conn: &mut _| Ok(crate::rows::delete_document(conn, id, "a")?);
+    store.write(delete).await.unwrap();
+    let lexical = Query {
+        mode: messages::brainml::Mode::Lexical,
+        ..asking("lift")
+    };
+    let results = room.call(lexical).await.unwrap();
+    assert!(results.results.is_empty() && results.degraded);
+}
+
+#[actix::test]
 async fn several_collections_answer_as_one() {
     let data = tempfile::tempdir().unwrap();
     let mut room = Room::start(&open(data.path()), Some("m"));
