@@ -32,7 +32,7 @@ fn each(found: &Value, name: &str) -> Vec<Value> {
 /// What a refusal is about. Both statuses mean that the request, and not the gateway, is wrong.
 fn refused(answer: (u16, Value)) -> Value {
     let (status, body) = answer;
-    assert!(status == 400 || status == 422, "{status}: {body}");
+    assert_eq!(status, 422, "{body}");
     assert!(
         !body["error"]["message"].as_str().unwrap().is_empty(),
         "{body}"
