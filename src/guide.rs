@@ -1,15 +1,23 @@
 //! The product's own guide, which the first question can be asked about.
 
-use brainml::GuideDocument;
-
 macro_rules! pages {
     ($($name:literal),*) => {
         [$(($name, include_str!(concat!("../docs/guide/", $name, ".md")))),*]
     };
 }
 
-/// The pages, each with its first heading as title.
-pub(crate) fn pages() -> Vec<GuideDocument> {
+/// One page, as Markdown.
+pub(crate) struct Page {
+    /// Its file's name.
+    pub(crate) id: String,
+    /// Its first heading.
+    pub(crate) title: String,
+    /// All of it.
+    pub(crate) text: String,
+}
+
+/// The pages, in the order in which one would read them.
+pub(crate) fn pages() -> Vec<Page> {
     let pages = pages!(
         "overview",
         "quick-start",
@@ -21,12 +29,12 @@ pub(crate) fn pages() -> Vec<GuideDocument> {
         "logs",
         "operating"
     );
-    let document = |(name, text): (&str, &str)| GuideDocument {
+    let page = |(name, text): (&str, &str)| Page {
         id: format!("{name}.md"),
         title: title(text).to_owned(),
         text: text.to_owned(),
     };
-    pages.into_iter().map(document).collect()
+    pages.into_iter().map(page).collect()
 }
 
 fn title(text: &str) -> &str {

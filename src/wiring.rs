@@ -12,7 +12,7 @@ use std::{
 
 use actix_web::web;
 use apikeys::{Apikeys, FirstAdmin};
-use brainml::Brainml;
+use brainml::{Brainml, GuideDocument};
 use futures_util::{FutureExt, future::BoxFuture};
 use llmserver::Llmserver;
 use messages::{apikeys::Credentials, fault::Fault, line::Directory, plugin::Policy};
@@ -153,9 +153,18 @@ fn registry(
     registry.add(
         Policy::default(),
         defaults::<brainml::Settings>(brainml::Settings::check),
-        move |host| Brainml::new(host, rows.clone(), indexes.clone(), guide::pages()),
+        move |host| Brainml::new(host, rows.clone(), indexes.clone(), guide_documents()),
     );
     registry
+}
+
+fn guide_documents() -> Vec<GuideDocument> {
+    let document = |page: guide::Page| GuideDocument {
+        id: page.id,
+        title: page.title,
+        text: page.text,
+    };
+    guide::pages().into_iter().map(document).collect()
 }
 
 /// A plugin's default settings, and its own word on which others it could start with.

@@ -116,12 +116,11 @@ fn only_the_wiring_names_plugins_and_only_the_sockets_name_actors() {
     }
 }
 
-/// Whether a line names the crate itself and not a module of the same name.
+/// Whether a line imports from the crate: modules of the gateway and of `messages` have the same
+/// names, but are imported by longer paths.
 fn names(line: &str, name: &str) -> bool {
-    line.match_indices(name).any(|(at, _)| {
-        let before = line[..at].chars().last();
-        !before.is_some_and(|char| char.is_alphanumeric() || char == '_' || char == ':')
-    })
+    let path = line.trim_start_matches("pub(crate) ").strip_prefix("use ");
+    path.is_some_and(|path| path.starts_with(name))
 }
 
 fn sources(folder: &Path) -> Vec<std::path::PathBuf> {

@@ -55,7 +55,10 @@ impl<C: Capability> Port<C> {
     /// plugin panicked over this call; otherwise whatever fault the plugin answers.
     pub async fn call(&self, body: C) -> Result<C::Reply, Fault> {
         let line = self.directory.line::<C>()?;
-        let permit = line.admit()?;
+        let permit = line.admit().inspect_err(|fault| {
+            // A flood of refusals must not become a flood of lines.
+            log::debug!(target: line.gate().name(), "refused {}: {fault}", C::NAME);
+        })?;
         let started = Instant::now();
         let deadline = self.deadline(started);
         let token = self.origin.cancel.child_token();

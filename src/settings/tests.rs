@@ -1,0 +1,102 @@
+//! Which source wins, and what a wrong one is called.
+
+use super::*;
+
+fn environment(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    let owned = |(name, value): &(&str, &str)| ((*name).into(), (*value).into());
+    pairs.iter().map(owned).collect()
+}
+
+fn file(text: &str) -> (tempfile::TempDir, Flags) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bkg.toml");
+    std::fs::write(&path, text).unwrap();
+    let flags = Flags {
+        file: Some(path),
+        set: Vec::new(),
+    };
+    (dir, flags)
+}
+
+#[test]
+fn each_source_overrides_the_one_before() {
+    let (_dir, mut flags) = file("[server]\nport = 1\nworkers = 1\nhost = \"::1\"\n");
+    flags.set = vec!["server.workers=3".to_owned()];
+    let env = environment(&[("BKG_SERVER__PORT", "2"), ("BKG_SERVER__WORKERS", "2")]);
+    let settings = Settings::load(&flags, env).unwrap();
+    assert_eq!(settings.server.host, "::1".parse::<IpAddr>().unwrap());
+    assert_eq!(settings.server.port, 2);
+    assert_eq!(settings.server.workers, 3);
+    assert_eq!(settings.server.drain_seconds, 30);
+}
+
+#[test]
+fn a_wrong_value_names_key_and_source() {
+    let env = environment(&[("BKG_SERVER__PORT", "many")]);
+    let text = Settings::load(&Flags::default(), env)
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("server.port"), "{text}");
+    assert!(text.contains("environment"), "{text}");
+}
+
+#[test]
+fn a_wrong_flag_is_named_as_a_flag() {
+    let flags = Flags {
+        set: vec!["server.port=many".to_owned()],
+        ..Flags::default()
+    };
+    let text = Settings::load(&flags, Vec::new()).unwrap_err().to_string();
+    assert!(text.contains("server.port"), "{text}");
+    assert!(text.contains("the flags"), "{text}");
+}
+
+#[test]
+fn a_number_out_of_range_names_its_source() {
+    let env = environment(&[("BKG_SERVER__PORT", "70000")]);
+    let text = Settings::load(&Flags::default(), env)
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("environment"), "{text}");
+}
+
+#[test]
+fn an_environment_that_is_not_text_is_no_panic() {
+    use std::os::unix::ffi::OsStringExt;
+    let bad = || OsString::from_vec(vec![0xff]);
+    let foreign = vec![("OTHER".into(), bad()), (bad(), "x".into())];
+    assert!(Settings::load(&Flags::default(), foreign).is_ok());
+    let own = vec![("BKG_DATA_DIR".into(), bad())];
+    let text = Settings::load(&Flags::default(), own)
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("BKG_DATA_DIR"), "{text}");
+}
+
+#[test]
+fn an_unknown_setting_is_refused() {
+    let (_dir, flags) = file("[server]\nprot = 1\n");
+    let text = Settings::load(&flags, Vec::new()).unwrap_err().to_string();
+    assert!(text.contains("prot"), "{text}");
+}
+
+#[test]
+fn a_broken_file_names_the_line() {
+    let (_dir, flags) = file("[server]\nport = \n");
+    let text = Settings::load(&flags, Vec::new()).unwrap_err().to_string();
+    assert!(text.contains("line 2"), "{text}");
+}
+
+#[test]
+fn the_tests_own_variables_are_no_settings() {
+    let env = environment(&[("BKG_TEST_DATA", "/x"), ("BKG_DATA_DIR", "/y")]);
+    let settings = Settings::load(&Flags::default(), env).unwrap();
+    assert_eq!(settings.data_dir, Path::new("/y"));
+}
+
+#[test]
+fn a_numeric_password_stays_text() {
+    let env = environment(&[("BKG_ADMIN_PASSWORD", "00123456")]);
+    let settings = Settings::load(&Flags::default(), env).unwrap();
+    assert_eq!(settings.admin_password, Some(Secret("00123456".to_owned())));
+}
