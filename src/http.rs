@@ -11,6 +11,7 @@ pub(crate) mod openai;
 pub(crate) mod openapi;
 pub(crate) mod request_id;
 pub(crate) mod server;
+pub(crate) mod tally;
 pub(crate) mod ws;
 
 use std::{sync::Arc, time::Instant};
@@ -44,6 +45,13 @@ pub(crate) struct Edge {
     pub(crate) documents_limit: usize,
     /// When the gateway started.
     pub(crate) started: Instant,
+}
+
+impl Edge {
+    /// Takes note of a request that has ended.
+    pub(crate) fn count(&self, ended: &tally::Ended) {
+        ended.log();
+    }
 }
 
 /// Every route. What is registered here is in `/openapi.json`, and nothing else is.

@@ -27,7 +27,7 @@ use messages::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Edge, auth::CookiePolicy, error::Problem, request_id::RequestId};
+use super::{Edge, auth::CookiePolicy, error::Problem, request_id::RequestId, tally::Tally};
 
 /// A scope that a route needs, as a type.
 pub(crate) trait Need: 'static {
@@ -142,6 +142,9 @@ pub(crate) async fn identify<B: MessageBody>(
             Ok(edge) => authenticate(&edge, request.request()).await,
             Err(fault) => Err(fault),
         };
+        if let (Ok(caller), Some(tally)) = (&caller, Tally::of(request.request())) {
+            tally.note(|facts| facts.caller = Some(caller.clone()));
+        }
         request.extensions_mut().insert(Asker(caller));
     }
     next.call(request).await

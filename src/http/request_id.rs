@@ -1,11 +1,11 @@
-//! The outermost middleware: every request has an id, every panic an answer, every answer a line
-//! in the log.
+//! The outermost middleware: every request has an id, every panic an answer, and every answer is
+//! counted when it has ended.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use actix_web::{
     Error, HttpMessage, HttpRequest,
-    body::{EitherBody, MessageBody},
+    body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue},
@@ -14,7 +14,12 @@ use actix_web::{
 use futures_util::FutureExt;
 use messages::fault::{Fault, panic_text};
 
-use super::error::{Problem, unsupported};
+use super::{
+    Edge,
+    caller::edge,
+    error::{Problem, unsupported},
+    tally::{Counted, Tally},
+};
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -54,26 +59,41 @@ fn made() -> Arc<str> {
 pub(crate) async fn around<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+) -> Result<ServiceResponse<Counted>, Error> {
     let id = RequestId::from_headers(request.headers());
-    let line = AccessLine::new(&request, &id);
+    let edge = edge(request.request()).ok();
+    let tally = Tally::begin(&request, id.0.clone());
+    let refused = |error: &Error| refused(error, &id, &tally, edge.as_deref().map(|edge| &**edge));
     request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(tally.clone());
     if request.headers().contains_key(CONTENT_ENCODING) {
-        return Err(line.refused(&id, &encoding_refused().into()));
+        return Err(refused(&encoding_refused().into()));
     }
+    let what = format!("{} {}", request.method(), request.path());
     match AssertUnwindSafe(next.call(request)).catch_unwind().await {
         Ok(Ok(mut response)) => {
             response.headers_mut().insert(HEADER, id.header());
-            line.write(response.status().as_u16());
-            Ok(response.map_into_left_body())
+            let status = response.status();
+            let route = response.request().match_pattern();
+            tally.note(|facts| facts.route = route);
+            let counted = |body: B| Counted::new(body.boxed(), status, tally, edge);
+            Ok(response.map_body(|_, body| counted(body)))
         }
-        Ok(Err(error)) => Err(line.refused(&id, &error)),
+        Ok(Err(error)) => Err(refused(&error)),
         Err(panic) => {
             let text = panic_text(&*panic);
-            log::error!("a request handler panicked over {}: {text}", line.what);
-            Err(line.refused(&id, &panicked().into()))
+            log::error!("a request handler panicked over {what}: {text}");
+            Err(refused(&panicked().into()))
         }
     }
+}
+
+/// An answer that is an error of the middleware: with the request's id, and counted.
+fn refused(error: &Error, id: &RequestId, tally: &Tally, edge: Option<&Edge>) -> Error {
+    let mut response = error.error_response();
+    response.headers_mut().insert(HEADER, id.header());
+    tally.end(response.status().as_u16(), edge);
+    InternalError::from_response(error.to_string(), response).into()
 }
 
 fn encoding_refused() -> Problem {
@@ -82,35 +102,4 @@ fn encoding_refused() -> Problem {
 
 fn panicked() -> Problem {
     Fault::internal("the gateway failed over this request; its log says how").into()
-}
-
-/// What is logged of a request once its head has been answered.
-struct AccessLine {
-    what: String,
-    id: Arc<str>,
-    started: Instant,
-}
-
-impl AccessLine {
-    fn new(request: &ServiceRequest, id: &RequestId) -> Self {
-        Self {
-            // The query is left out: people put secrets there.
-            what: format!("{} {}", request.method(), request.path()),
-            id: id.0.clone(),
-            started: Instant::now(),
-        }
-    }
-
-    fn write(&self, status: u16) {
-        let took = self.started.elapsed().as_secs_f64() * 1e3;
-        log::info!(request_id = &*self.id, status = status; "{} {status} {took:.1} ms", self.what);
-    }
-
-    /// Logs an answer that is an error of the middleware, and gives it the request's id.
-    fn refused(&self, id: &RequestId, error: &Error) -> Error {
-        let mut response = error.error_response();
-        response.headers_mut().insert(HEADER, id.header());
-        self.write(response.status().as_u16());
-        InternalError::from_response(error.to_string(), response).into()
-    }
 }

@@ -1,0 +1,195 @@
+//! What is known of a request when it has ended, for its line in the log and whatever else counts
+//! requests. An answer has ended when its body has, which for a stream is much later than its head.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use actix_web::{
+    HttpMessage, HttpRequest,
+    body::{BodySize, BoxBody, MessageBody},
+    dev::ServiceRequest,
+    http::StatusCode,
+    web::{self, Bytes},
+};
+use messages::apikeys::Caller;
+
+use super::Edge;
+
+/// The status in logs of an answer whose client left before its end, as nginx has it.
+pub(crate) const CLIENT_CLOSED: u16 = 499;
+
+/// What one request was and used. Handlers add to it while it is at work; clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Tally(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    started: Instant,
+    facts: Mutex<Facts>,
+}
+
+/// What was learnt of a request on its way.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
+    /// The request's id.
+    pub(crate) request_id: Arc<str>,
+    /// The method, such as `GET`.
+    pub(crate) method: String,
+    /// The path without its query: people put secrets there.
+    pub(crate) path: String,
+    /// The pattern of the route; nothing where none was found.
+    pub(crate) route: Option<String>,
+    /// Who asked; nothing where nobody was recognised.
+    pub(crate) caller: Option<Arc<Caller>>,
+    /// The id of the model that answered: only one that exists, so that there are few.
+    pub(crate) model: Option<Arc<str>>,
+    /// Tokens read.
+    pub(crate) prompt_tokens: u64,
+    /// Tokens written.
+    pub(crate) completion_tokens: u64,
+}
+
+/// A request that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// What was learnt of it.
+    pub(crate) facts: Facts,
+    /// The status that was sent, or [`CLIENT_CLOSED`].
+    pub(crate) status: u16,
+    /// From its head to the end of its answer.
+    pub(crate) took: Duration,
+}
+
+impl Tally {
+    /// Begins to count for `request`.
+    pub(crate) fn begin(request: &ServiceRequest, request_id: Arc<str>) -> Self {
+        Self(Arc::new(Shared {
+            started: Instant::now(),
+            facts: Mutex::new(Facts {
+                request_id,
+                method: request.method().to_string(),
+                path: request.path().to_owned(),
+                ..Facts::default()
+            }),
+        }))
+    }
+
+    /// The tally of `request`.
+    pub(crate) fn of(request: &HttpRequest) -> Option<Self> {
+        request.extensions().get::<Self>().cloned()
+    }
+
+    /// Adds to what is known.
+    pub(crate) fn note(&self, add: impl FnOnce(&mut Facts)) {
+        add(&mut self.facts());
+    }
+
+    /// Says that the request has ended, to all who count.
+    pub(crate) fn end(&self, status: u16, edge: Option<&Edge>) {
+        let ended = Ended {
+            facts: std::mem::take(&mut *self.facts()),
+            status,
+            took: self.0.started.elapsed(),
+        };
+        if let Some(edge) = edge {
+            edge.count(&ended);
+        }
+    }
+
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.0.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ended {
+    /// Its line in the log.
+    pub(crate) fn log(&self) {
+        let (facts, status) = (&self.facts, self.status);
+        let took = self.took.as_secs_f64() * 1e3;
+        log::info!(
+            request_id = &*facts.request_id, status = status;
+            "{} {} {status} {took:.1} ms", facts.method, facts.path
+        );
+    }
+}
+
+/// A body that ends its request's tally: when it has been sent, or when it is dropped before, as
+/// happens when the client leaves.
+pub(crate) struct Counted {
+    body: BoxBody,
+    left: Left,
+    status: StatusCode,
+    tally: Tally,
+    edge: Option<web::Data<Edge>>,
+}
+
+/// How much of a body has not been sent.
+enum Left {
+    /// So many bytes; at none it is whole.
+    Bytes(u64),
+    /// That will be known at the end.
+    Unknown,
+}
+
+impl Counted {
+    /// Counts `body`, the answer of `status`.
+    pub(crate) fn new(
+        body: BoxBody,
+        status: StatusCode,
+        tally: Tally,
+        edge: Option<web::Data<Edge>>,
+    ) -> Self {
+        let left = match body.size() {
+            BodySize::None => Left::Bytes(0),
+            BodySize::Sized(bytes) => Left::Bytes(bytes),
+            // A socket's life is not a request's.
+            BodySize::Stream if status == StatusCode::SWITCHING_PROTOCOLS => Left::Bytes(0),
+            BodySize::Stream => Left::Unknown,
+        };
+        Self {
+            body,
+            left,
+            status,
+            tally,
+            edge,
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let status = match self.left {
+            Left::Bytes(0) => self.status.as_u16(),
+            _ => CLIENT_CLOSED,
+        };
+        self.tally
+            .end(status, self.edge.as_ref().map(|edge| &***edge));
+    }
+}
+
+impl MessageBody for Counted {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_next(cx);
+        match (&polled, &mut self.left) {
+            (Poll::Ready(None), left) => *left = Left::Bytes(0),
+            (Poll::Ready(Some(Ok(bytes))), Left::Bytes(left)) => {
+                *left = left.saturating_sub(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+            }
+            _ => {}
+        }
+        polled
+    }
+}
