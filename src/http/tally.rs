@@ -111,7 +111,10 @@ impl Ended {
         let (facts, status) = (&self.facts, self.status);
         let took = self.took.as_secs_f64() * 1e3;
         log::info!(
-            request_id = &*facts.request_id, status = status;
+            request_id = &*facts.request_id, status = status,
+            caller = facts.caller.as_ref().map(|caller| caller.id.as_str()),
+            model = facts.model.as_deref(),
+            prompt_tokens = facts.prompt_tokens, completion_tokens = facts.completion_tokens;
             "{} {} {status} {took:.1} ms", facts.method, facts.path
         );
     }
