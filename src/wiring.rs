@@ -26,7 +26,7 @@ use supervisor::{
 
 use crate::{
     guide,
-    http::{Drain, Edge, auth::CookiePolicy, health::StoreHealth},
+    http::{Drain, Edge, address::Proxies, auth::CookiePolicy, health::StoreHealth},
     settings::Settings,
     start_error::StartError,
     telemetry::Telemetry,
@@ -84,6 +84,7 @@ impl House {
             })),
             drain: Arc::new(Drain::default()),
             public_url: server.public_url.clone(),
+            proxies: Proxies::new(server),
             cookies: CookiePolicy::of(
                 server.public_url.as_deref(),
                 server.host,

@@ -2,6 +2,7 @@
 //! requests. An answer has ended when its body has, which for a stream is much later than its head.
 
 use std::{
+    net::IpAddr,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -17,7 +18,7 @@ use actix_web::{
 };
 use messages::apikeys::Caller;
 
-use super::Edge;
+use super::{Edge, address};
 
 /// The status in logs of an answer whose client left before its end, as nginx has it.
 pub(crate) const CLIENT_CLOSED: u16 = 499;
@@ -43,6 +44,8 @@ pub(crate) struct Facts {
     pub(crate) path: String,
     /// The pattern of the route; nothing where none was found.
     pub(crate) route: Option<String>,
+    /// Where it came from; nothing over the owner's socket.
+    pub(crate) address: Option<IpAddr>,
     /// Who asked; nothing where nobody was recognised.
     pub(crate) caller: Option<Arc<Caller>>,
     /// The id of the model that answered: only one that exists, so that there are few.
@@ -73,6 +76,7 @@ impl Tally {
                 request_id,
                 method: request.method().to_string(),
                 path: request.path().to_owned(),
+                address: address::of(request.request()),
                 ..Facts::default()
             }),
         }))
@@ -110,8 +114,9 @@ impl Ended {
     pub(crate) fn log(&self) {
         let (facts, status) = (&self.facts, self.status);
         let took = self.took.as_secs_f64() * 1e3;
+        let address = facts.address.map(|address| address.to_string());
         log::info!(
-            request_id = &*facts.request_id, status = status,
+            request_id = &*facts.request_id, status = status, address = address.as_deref(),
             caller = facts.caller.as_ref().map(|caller| caller.id.as_str()),
             model = facts.model.as_deref(),
             prompt_tokens = facts.prompt_tokens, completion_tokens = facts.completion_tokens;
