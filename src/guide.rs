@@ -27,6 +27,7 @@ pub(crate) fn pages() -> Vec<Page> {
         "keys",
         "plugins",
         "logs",
+        "metrics",
         "operating"
     );
     let page = |(name, text): (&str, &str)| Page {

@@ -1,6 +1,6 @@
 //! The HTTP edge: every route, and the order of the middleware.
 
-pub(crate) mod address;
+pub(crate) mod access;
 pub(crate) mod admin;
 pub(crate) mod auth;
 pub(crate) mod brainml;
@@ -8,6 +8,7 @@ pub(crate) mod caller;
 pub(crate) mod drain;
 pub(crate) mod error;
 pub(crate) mod health;
+pub(crate) mod metrics;
 pub(crate) mod openai;
 pub(crate) mod openapi;
 pub(crate) mod request_id;
@@ -15,7 +16,7 @@ pub(crate) mod server;
 pub(crate) mod tally;
 pub(crate) mod ws;
 
-use std::{sync::Arc, time::Instant};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use actix_web::web;
 use messages::{apikeys::Credentials, line::Directory};
@@ -38,14 +39,16 @@ pub(crate) struct Edge {
     pub(crate) drain: Arc<Drain>,
     /// The address that people see, where it is not the one that is listened on.
     pub(crate) public_url: Option<String>,
-    /// The proxies before the gateway.
-    pub(crate) proxies: address::Proxies,
     /// How the session cookie is sent.
     pub(crate) cookies: CookiePolicy,
     /// The largest body, in bytes.
     pub(crate) body_limit: usize,
     /// The largest body of documents, in bytes.
     pub(crate) documents_limit: usize,
+    /// The requests of all time, for the metrics.
+    pub(crate) requests: metrics::requests::Requests,
+    /// The database's file, whose size is told.
+    pub(crate) database: Arc<Path>,
     /// When the gateway started.
     pub(crate) started: Instant,
 }
@@ -53,7 +56,8 @@ pub(crate) struct Edge {
 impl Edge {
     /// Takes note of a request that has ended.
     pub(crate) fn count(&self, ended: &tally::Ended) {
-        ended.log();
+        access::log(ended);
+        self.requests.count(ended);
     }
 }
 
@@ -68,6 +72,7 @@ pub(crate) fn routes(app: &mut ServiceConfig<'_>, edge: &Edge) {
         .service(health::live)
         .service(health::ready)
         .service(health::detail)
+        .service(metrics::read_metrics)
         .service(auth::login)
         .service(auth::logout)
         .service(auth::current)

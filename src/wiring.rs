@@ -26,7 +26,7 @@ use supervisor::{
 
 use crate::{
     guide,
-    http::{Drain, Edge, address::Proxies, auth::CookiePolicy, health::StoreHealth},
+    http::{Drain, Edge, auth::CookiePolicy, health::StoreHealth, metrics::requests::Requests},
     settings::Settings,
     start_error::StartError,
     telemetry::Telemetry,
@@ -84,7 +84,6 @@ impl House {
             })),
             drain: Arc::new(Drain::default()),
             public_url: server.public_url.clone(),
-            proxies: Proxies::new(server),
             cookies: CookiePolicy::of(
                 server.public_url.as_deref(),
                 server.host,
@@ -92,6 +91,8 @@ impl House {
             ),
             body_limit: server.body_limit,
             documents_limit: server.documents_limit,
+            requests: Requests::default(),
+            database: self.store.directory().join("bkg.db").into(),
             started: Instant::now(),
         })
     }

@@ -114,6 +114,10 @@ impl<S: Need> FromRequest for Allowed<S> {
 }
 
 fn allowed<S: Need>(request: &HttpRequest) -> Result<Allowed<S>, Fault> {
+    // Now, because a client that leaves takes the request with it.
+    if let Some(tally) = Tally::of(request) {
+        tally.route(request);
+    }
     let asker = request.extensions().get::<Asker>().cloned();
     let Asker(caller) = asker.ok_or_else(|| Fault::internal("nobody asked who the caller is"))?;
     let caller = caller?;

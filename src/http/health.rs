@@ -124,7 +124,8 @@ impl StoreHealth {
         }
     }
 
-    async fn look(&self) -> Result<(), Fault> {
+    /// Whether the store can be written, as of at most a second ago.
+    pub(crate) async fn look(&self) -> Result<(), Fault> {
         let mut last = self.last.lock().await;
         if let Some((at, known)) = &*last
             && at.elapsed() < LOOK_EVERY

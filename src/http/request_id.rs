@@ -18,7 +18,7 @@ use super::{
     Edge,
     caller::edge,
     error::{Problem, unsupported},
-    tally::{Counted, Tally},
+    tally::{Counted, Tally, Unanswered},
 };
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -63,6 +63,10 @@ pub(crate) async fn around<B: MessageBody + 'static>(
     let id = RequestId::from_headers(request.headers());
     let edge = edge(request.request()).ok();
     let tally = Tally::begin(&request, id.0.clone());
+    if let Some(edge) = &edge {
+        edge.requests.begin();
+    }
+    let unanswered = Unanswered::new(tally.clone(), edge.clone());
     let refused = |error: &Error| refused(error, &id, &tally, edge.as_deref().map(|edge| &**edge));
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(tally.clone());
@@ -70,12 +74,13 @@ pub(crate) async fn around<B: MessageBody + 'static>(
         return Err(refused(&encoding_refused().into()));
     }
     let what = format!("{} {}", request.method(), request.path());
-    match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+    let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+    unanswered.answered();
+    match outcome {
         Ok(Ok(mut response)) => {
             response.headers_mut().insert(HEADER, id.header());
             let status = response.status();
-            let route = response.request().match_pattern();
-            tally.note(|facts| facts.route = route);
+            tally.route(response.request());
             let counted = |body: B| Counted::new(body.boxed(), status, tally, edge);
             Ok(response.map_body(|_, body| counted(body)))
         }
@@ -92,7 +97,7 @@ pub(crate) async fn around<B: MessageBody + 'static>(
 fn refused(error: &Error, id: &RequestId, tally: &Tally, edge: Option<&Edge>) -> Error {
     let mut response = error.error_response();
     response.headers_mut().insert(HEADER, id.header());
-    tally.end(response.status().as_u16(), edge);
+    tally.end(response.status().as_u16(), 0, edge);
     InternalError::from_response(error.to_string(), response).into()
 }
 

@@ -2,9 +2,11 @@
 //! requests. An answer has ended when its body has, which for a stream is much later than its head.
 
 use std::{
-    net::IpAddr,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -18,7 +20,7 @@ use actix_web::{
 };
 use messages::apikeys::Caller;
 
-use super::{Edge, address};
+use super::Edge;
 
 /// The status in logs of an answer whose client left before its end, as nginx has it.
 pub(crate) const CLIENT_CLOSED: u16 = 499;
@@ -31,6 +33,7 @@ pub(crate) struct Tally(Arc<Shared>);
 struct Shared {
     started: Instant,
     facts: Mutex<Facts>,
+    ended: AtomicBool,
 }
 
 /// What was learnt of a request on its way.
@@ -44,8 +47,6 @@ pub(crate) struct Facts {
     pub(crate) path: String,
     /// The pattern of the route; nothing where none was found.
     pub(crate) route: Option<String>,
-    /// Where it came from; nothing over the owner's socket.
-    pub(crate) address: Option<IpAddr>,
     /// Who asked; nothing where nobody was recognised.
     pub(crate) caller: Option<Arc<Caller>>,
     /// The id of the model that answered: only one that exists, so that there are few.
@@ -65,6 +66,8 @@ pub(crate) struct Ended {
     pub(crate) status: u16,
     /// From its head to the end of its answer.
     pub(crate) took: Duration,
+    /// Bytes of the answer's body that were handed to the connection.
+    pub(crate) bytes: u64,
 }
 
 impl Tally {
@@ -76,9 +79,9 @@ impl Tally {
                 request_id,
                 method: request.method().to_string(),
                 path: request.path().to_owned(),
-                address: address::of(request.request()),
                 ..Facts::default()
             }),
+            ended: AtomicBool::new(false),
         }))
     }
 
@@ -92,12 +95,25 @@ impl Tally {
         add(&mut self.facts());
     }
 
-    /// Says that the request has ended, to all who count.
-    pub(crate) fn end(&self, status: u16, edge: Option<&Edge>) {
+    /// Notes the pattern of the route that `request` was led to, where there is one.
+    pub(crate) fn route(&self, request: &HttpRequest) {
+        self.note(|facts| {
+            if facts.route.is_none() {
+                facts.route = request.match_pattern();
+            }
+        });
+    }
+
+    /// Says that the request has ended, to all who count; said again it counts for nothing.
+    pub(crate) fn end(&self, status: u16, bytes: u64, edge: Option<&Edge>) {
+        if self.0.ended.swap(true, Relaxed) {
+            return;
+        }
         let ended = Ended {
             facts: std::mem::take(&mut *self.facts()),
             status,
             took: self.0.started.elapsed(),
+            bytes,
         };
         if let Some(edge) = edge {
             edge.count(&ended);
@@ -109,19 +125,31 @@ impl Tally {
     }
 }
 
-impl Ended {
-    /// Its line in the log.
-    pub(crate) fn log(&self) {
-        let (facts, status) = (&self.facts, self.status);
-        let took = self.took.as_secs_f64() * 1e3;
-        let address = facts.address.map(|address| address.to_string());
-        log::info!(
-            request_id = &*facts.request_id, status = status, address = address.as_deref(),
-            caller = facts.caller.as_ref().map(|caller| caller.id.as_str()),
-            model = facts.model.as_deref(),
-            prompt_tokens = facts.prompt_tokens, completion_tokens = facts.completion_tokens;
-            "{} {} {status} {took:.1} ms", facts.method, facts.path
-        );
+/// Ends a tally as left by its client, unless an answer was found: who leaves while a handler is at
+/// work has its future dropped, and nothing else tells.
+pub(crate) struct Unanswered {
+    tally: Option<Tally>,
+    edge: Option<web::Data<Edge>>,
+}
+
+impl Unanswered {
+    /// Watches `tally`.
+    pub(crate) fn new(tally: Tally, edge: Option<web::Data<Edge>>) -> Self {
+        let tally = Some(tally);
+        Self { tally, edge }
+    }
+
+    /// There is an answer, which ends the tally.
+    pub(crate) fn answered(mut self) {
+        self.tally = None;
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some(tally) = &self.tally {
+            tally.end(CLIENT_CLOSED, 0, self.edge.as_ref().map(|edge| &***edge));
+        }
     }
 }
 
@@ -130,6 +158,7 @@ impl Ended {
 pub(crate) struct Counted {
     body: BoxBody,
     left: Left,
+    sent: u64,
     status: StatusCode,
     tally: Tally,
     edge: Option<web::Data<Edge>>,
@@ -161,6 +190,7 @@ impl Counted {
         Self {
             body,
             left,
+            sent: 0,
             status,
             tally,
             edge,
@@ -174,8 +204,8 @@ impl Drop for Counted {
             Left::Bytes(0) => self.status.as_u16(),
             _ => CLIENT_CLOSED,
         };
-        self.tally
-            .end(status, self.edge.as_ref().map(|edge| &***edge));
+        let edge = self.edge.as_ref().map(|edge| &***edge);
+        self.tally.end(status, self.sent, edge);
     }
 }
 
@@ -191,12 +221,16 @@ impl MessageBody for Counted {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let polled = Pin::new(&mut self.body).poll_next(cx);
-        match (&polled, &mut self.left) {
-            (Poll::Ready(None), left) => *left = Left::Bytes(0),
-            (Poll::Ready(Some(Ok(bytes))), Left::Bytes(left)) => {
-                *left = left.saturating_sub(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        match &polled {
+            Poll::Ready(None) => self.left = Left::Bytes(0),
+            Poll::Ready(Some(Ok(bytes))) => {
+                let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                self.sent = self.sent.saturating_add(length);
+                if let Left::Bytes(left) = &mut self.left {
+                    *left = left.saturating_sub(length);
+                }
             }
-            _ => {}
+            Poll::Ready(Some(Err(_))) | Poll::Pending => (),
         }
         polled
     }

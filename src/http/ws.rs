@@ -7,3 +7,6 @@ mod session;
 
 /// The log's ring, which only the sockets read.
 pub(crate) type Logs = logbroker::Ring;
+
+/// The log's figures.
+pub(crate) type LogFigures = logbroker::Figures;

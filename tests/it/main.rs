@@ -22,6 +22,7 @@ mod gateway;
 mod identity;
 mod layering;
 mod logs;
+mod metrics;
 mod openai;
 mod openapi;
 mod plugins;

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use crate::gateway::{Gateway, answer};
 
 /// Every route of the contract that the plugins so far reach.
-const ROUTES: [&str; 38] = [
+const ROUTES: [&str; 39] = [
     "GET /health",
     "GET /health/live",
     "GET /health/ready",
+    "GET /metrics",
     "POST /auth/login",
     "POST /auth/logout",
     "GET /auth/session",

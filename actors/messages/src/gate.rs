@@ -13,9 +13,10 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::{
-    fault::{Fault, FaultKind},
-    histogram::Histogram,
+    fault::Fault,
+    histogram::Buckets,
     plugin::{CallCounts, PluginState, Status},
+    traffic::{Traffic, TrafficFigures},
 };
 
 /// The shortest wait before a new attempt that callers are told.
@@ -61,20 +62,9 @@ pub struct Gate {
     restarts: AtomicU64,
     hanging: AtomicBool,
     in_flight: ArcSwap<AtomicU64>,
-    outcomes: Outcomes,
-    latency: Histogram,
-    changed: watch::Sender<u64>,
-}
-
-#[derive(Debug, Default)]
-struct Outcomes {
-    served: AtomicU64,
-    refused: AtomicU64,
-    rejected: AtomicU64,
-    failed: AtomicU64,
-    timed_out: AtomicU64,
-    cancelled: AtomicU64,
     panics: AtomicU64,
+    traffic: ArcSwap<Vec<Arc<Traffic>>>,
+    changed: watch::Sender<u64>,
 }
 
 impl Gate {
@@ -90,8 +80,8 @@ impl Gate {
             restarts: AtomicU64::new(0),
             hanging: AtomicBool::new(false),
             in_flight: ArcSwap::default(),
-            outcomes: Outcomes::default(),
-            latency: Histogram::default(),
+            panics: AtomicU64::new(0),
+            traffic: ArcSwap::default(),
             changed,
         };
         gate.set_status(status);
@@ -154,7 +144,7 @@ impl Gate {
 
     /// Counts a panic that cost one call or one background task, and not the plugin's state.
     pub fn count_panic(&self) {
-        self.outcomes.panics.fetch_add(1, Relaxed);
+        self.panics.fetch_add(1, Relaxed);
     }
 
     /// Changes what is written on the card.
@@ -184,22 +174,57 @@ impl Gate {
             needs: card.needs,
             capabilities: card.capabilities,
             calls: self.calls(),
-            latency: self.latency.summary(),
+            latency: self.latency().summary(),
         }
     }
 
+    /// The calls of each capability, as of now.
+    pub fn traffic(&self) -> Vec<TrafficFigures> {
+        let traffic = self.traffic.load();
+        traffic.iter().map(|one| one.figures()).collect()
+    }
+
+    /// The traffic of `capability`, which begins with its first line.
+    pub(crate) fn traffic_of(&self, capability: &'static str) -> Arc<Traffic> {
+        let new = Arc::new(Traffic::new(capability));
+        let known = |traffic: &[Arc<Traffic>]| {
+            let mut known = traffic.iter();
+            known.find(|one| one.capability() == capability).cloned()
+        };
+        self.traffic.rcu(|traffic| {
+            let mut traffic = Vec::clone(traffic);
+            if known(&traffic).is_none() {
+                traffic.push(new.clone());
+            }
+            traffic
+        });
+        known(&self.traffic.load()).unwrap_or(new)
+    }
+
     fn calls(&self) -> CallCounts {
-        let outcomes = &self.outcomes;
-        CallCounts {
+        let mut all = CallCounts {
             in_flight: self.in_flight.load().load(Relaxed),
-            served: outcomes.served.load(Relaxed),
-            refused: outcomes.refused.load(Relaxed),
-            rejected: outcomes.rejected.load(Relaxed),
-            failed: outcomes.failed.load(Relaxed),
-            timed_out: outcomes.timed_out.load(Relaxed),
-            cancelled: outcomes.cancelled.load(Relaxed),
-            panics: outcomes.panics.load(Relaxed),
+            panics: self.panics.load(Relaxed),
+            ..CallCounts::default()
+        };
+        for traffic in self.traffic.load().iter() {
+            let counts = traffic.counts();
+            all.served += counts.served;
+            all.refused += counts.refused;
+            all.rejected += counts.rejected;
+            all.failed += counts.failed;
+            all.timed_out += counts.timed_out;
+            all.cancelled += counts.cancelled;
         }
+        all
+    }
+
+    fn latency(&self) -> Buckets {
+        let mut all = Buckets::default();
+        for traffic in self.traffic.load().iter() {
+            all.add(&traffic.latency());
+        }
+        all
     }
 
     fn announce(&self) {
@@ -208,19 +233,12 @@ impl Gate {
 
     /// Lets a call in, or says why not.
     pub(crate) fn admit(&self, permits: &Arc<Semaphore>) -> Result<Permit, Fault> {
-        let admitted = self.open().and_then(|()| {
-            permits.clone().try_acquire_owned().map_err(|_| {
-                Fault::overloaded(format!("{} has no free slot; try again", self.name))
-                    .with_retry_after(LEAST_WAIT)
-            })
-        });
-        match admitted {
-            Ok(slot) => Ok(Permit::new(slot, self.in_flight.load_full())),
-            Err(fault) => {
-                self.outcomes.refused.fetch_add(1, Relaxed);
-                Err(fault)
-            }
-        }
+        self.open()?;
+        let slot = permits.clone().try_acquire_owned().map_err(|_| {
+            Fault::overloaded(format!("{} has no free slot; try again", self.name))
+                .with_retry_after(LEAST_WAIT)
+        })?;
+        Ok(Permit::new(slot, self.in_flight.load_full()))
     }
 
     fn open(&self) -> Result<(), Fault> {
@@ -250,27 +268,6 @@ impl Gate {
             ))
             .with_retry_after(LEAST_WAIT)
         })
-    }
-
-    pub(crate) fn count_outcome(&self, took: Duration, fault: Option<FaultKind>) {
-        let outcomes = &self.outcomes;
-        let counter = match fault {
-            None => &outcomes.served,
-            Some(FaultKind::TimedOut) => &outcomes.timed_out,
-            Some(FaultKind::Cancelled) => &outcomes.cancelled,
-            Some(FaultKind::Crashed | FaultKind::Internal | FaultKind::StorageFull) => {
-                &outcomes.failed
-            }
-            Some(
-                FaultKind::Overloaded
-                | FaultKind::Restarting
-                | FaultKind::Stopped
-                | FaultKind::Failed,
-            ) => &outcomes.refused,
-            Some(_) => &outcomes.rejected,
-        };
-        counter.fetch_add(1, Relaxed);
-        self.latency.record(took);
     }
 }
 

@@ -7,10 +7,13 @@ use std::{
 
 use crate::plugin::Latency;
 
+const BUCKETS: usize = 40;
+
 /// Durations in buckets of powers of two, in microseconds.
 #[derive(Debug)]
 pub(crate) struct Histogram {
-    buckets: [AtomicU64; 40],
+    buckets: [AtomicU64; BUCKETS],
+    sum: AtomicU64,
     longest: AtomicU64,
 }
 
@@ -18,6 +21,7 @@ impl Default for Histogram {
     fn default() -> Self {
         Self {
             buckets: std::array::from_fn(|_| AtomicU64::new(0)),
+            sum: AtomicU64::new(0),
             longest: AtomicU64::new(0),
         }
     }
@@ -31,16 +35,70 @@ impl Histogram {
         if let Some(bucket) = self.buckets.get(bits.min(last)) {
             bucket.fetch_add(1, Relaxed);
         }
+        self.sum.fetch_add(micros, Relaxed);
         self.longest.fetch_max(micros, Relaxed);
     }
 
+    pub(crate) fn read(&self) -> Buckets {
+        let load = |counter: &AtomicU64| counter.load(Relaxed);
+        Buckets {
+            counts: self.buckets.each_ref().map(load),
+            sum: load(&self.sum),
+            longest: load(&self.longest),
+        }
+    }
+}
+
+/// Durations that were counted, as of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buckets {
+    /// At place `n`, durations below two to the power of `n` microseconds that fit in no place
+    /// before.
+    counts: [u64; BUCKETS],
+    sum: u64,
+    longest: u64,
+}
+
+impl Default for Buckets {
+    fn default() -> Self {
+        Self {
+            counts: [0; BUCKETS],
+            sum: 0,
+            longest: 0,
+        }
+    }
+}
+
+impl Buckets {
+    /// How many durations there were.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// All durations together.
+    pub fn sum(&self) -> Duration {
+        Duration::from_micros(self.sum)
+    }
+
+    /// How many were shorter than two to the power of `bits` microseconds.
+    pub fn below(&self, bits: usize) -> u64 {
+        self.counts.iter().take(bits.saturating_add(1)).sum()
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        self.sum = self.sum.saturating_add(other.sum);
+        self.longest = self.longest.max(other.longest);
+    }
+
     pub(crate) fn summary(&self) -> Latency {
-        let counts: Vec<u64> = self.buckets.iter().map(|b| b.load(Relaxed)).collect();
-        let count: u64 = counts.iter().sum();
-        let longest = Duration::from_micros(self.longest.load(Relaxed));
+        let count = self.count();
+        let longest = Duration::from_micros(self.longest);
         let at_most = |rank: u64| {
             let mut seen = 0;
-            let bits = counts.iter().position(|bucket| {
+            let bits = self.counts.iter().position(|bucket| {
                 seen += bucket;
                 seen >= rank
             });
@@ -76,14 +134,39 @@ mod tests {
             p99_ms: 4.096,
             max_ms: 70.0,
         };
-        assert_eq!(histogram.summary(), expected);
+        assert_eq!(histogram.read().summary(), expected);
     }
 
     #[test]
     fn nothing_measured_and_the_longest_time_are_summed_up() {
         let histogram = Histogram::default();
-        assert_eq!(histogram.summary(), Latency::default());
+        assert_eq!(histogram.read().summary(), Latency::default());
         histogram.record(Duration::MAX);
-        assert_eq!(histogram.summary().count, 1);
+        assert_eq!(histogram.read().summary().count, 1);
+    }
+
+    #[test]
+    fn counts_below_a_bound_grow_with_it_and_reach_all() {
+        let histogram = Histogram::default();
+        for micros in [0, 127, 128, 3_000] {
+            histogram.record(Duration::from_micros(micros));
+        }
+        let read = histogram.read();
+        let below: Vec<u64> = [0, 7, 8, 12, 39].map(|bits| read.below(bits)).to_vec();
+        assert_eq!(below, [1, 2, 3, 4, 4]);
+        assert_eq!(
+            (read.count(), read.sum()),
+            (4, Duration::from_micros(3_255))
+        );
+    }
+
+    #[test]
+    fn two_histograms_add_up() {
+        let (one, two) = (Histogram::default(), Histogram::default());
+        one.record(Duration::from_micros(100));
+        two.record(Duration::from_micros(70_000));
+        let mut both = one.read();
+        both.add(&two.read());
+        assert_eq!((both.count(), both.summary().max_ms), (2, 70.0));
     }
 }

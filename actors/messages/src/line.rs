@@ -15,6 +15,7 @@ use crate::{
     fault::Fault,
     gate::{Gate, LEAST_WAIT, Permit},
     plugin::PluginState,
+    traffic::{Traffic, TrafficFigures},
 };
 
 /// The way to whoever serves a capability.
@@ -23,20 +24,27 @@ pub struct Line<C: Capability> {
     to: Recipient<Call<C>>,
     permits: Arc<Semaphore>,
     gate: Arc<Gate>,
+    traffic: Arc<Traffic>,
 }
 
 impl<C: Capability> Line<C> {
     /// A line with `permits` calls at the same time.
     pub fn new(to: Recipient<Call<C>>, permits: usize, gate: Arc<Gate>) -> Self {
+        let limit = permits.min(Semaphore::MAX_PERMITS);
+        let permits = Arc::new(Semaphore::new(limit));
+        let traffic = gate.traffic_of(C::NAME);
+        traffic.begin(permits.clone(), limit);
         Self {
             to,
-            permits: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
+            permits,
             gate,
+            traffic,
         }
     }
 
     pub(crate) fn admit(&self) -> Result<Permit, Fault> {
-        self.gate.admit(&self.permits)
+        let admitted = self.gate.admit(&self.permits);
+        admitted.inspect_err(|_| self.traffic.count_refusal())
     }
 
     pub(crate) fn to(&self) -> &Recipient<Call<C>> {
@@ -45,6 +53,10 @@ impl<C: Capability> Line<C> {
 
     pub(crate) fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 }
 
@@ -107,6 +119,17 @@ impl Directory {
             .iter()
             .map(|gate| gate.state())
             .collect()
+    }
+
+    /// The calls of all plugins by capability, as of now, each with the plugin's name.
+    pub fn traffic(&self) -> Vec<(String, TrafficFigures)> {
+        let gates = self.0.gates.load();
+        let traffic = gates.iter().flat_map(|gate| {
+            let name = gate.name().to_owned();
+            let figures = gate.traffic().into_iter();
+            figures.map(move |figures| (name.clone(), figures))
+        });
+        traffic.collect()
     }
 
     /// One plugin's gate.

@@ -9,6 +9,7 @@ use crate::{
     fault::{Fault, FaultKind},
     gate::Gate,
     line::Directory,
+    traffic::Traffic,
 };
 
 /// Asks whoever serves `C`. The answerer is looked up at each call, so a port outlives restarts
@@ -67,7 +68,7 @@ impl<C: Capability> Port<C> {
             ..self.origin.clone()
         };
         let cancel = token.drop_guard();
-        let mut pending = Pending::new(line.gate(), started);
+        let mut pending = Pending::new(line.traffic(), started);
         let cx = Cx::new(origin, deadline, Some(permit));
         let in_hand = cx.in_hand().clone();
         let answer = tokio::select! {
@@ -107,15 +108,15 @@ fn lost<C: Capability>(gate: &Gate, in_hand: &InHand) -> Fault {
 
 /// Counts a call once, also when its future is dropped.
 struct Pending<'a> {
-    gate: &'a Gate,
+    traffic: &'a Traffic,
     started: Instant,
     outcome: Option<Option<FaultKind>>,
 }
 
 impl<'a> Pending<'a> {
-    fn new(gate: &'a Gate, started: Instant) -> Self {
+    fn new(traffic: &'a Traffic, started: Instant) -> Self {
         Self {
-            gate,
+            traffic,
             started,
             outcome: None,
         }
@@ -129,6 +130,6 @@ impl<'a> Pending<'a> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         let fault = self.outcome.unwrap_or(Some(FaultKind::Cancelled));
-        self.gate.count_outcome(self.started.elapsed(), fault);
+        self.traffic.count(self.started.elapsed(), fault);
     }
 }

@@ -1,0 +1,52 @@
+//! `/metrics`: what Prometheus reads.
+//!
+//! Every figure is read from what others publish or count anyway: a scrape sends no message, so it
+//! answers whatever the plugins do. Label values are few whatever callers send: routes are those of
+//! the gateway, models are those that exist, and the rest is `other`.
+
+mod gauges;
+mod page;
+mod plugins;
+mod process;
+pub(crate) mod requests;
+
+use actix_web::{HttpResponse, get, http::header::CONTENT_TYPE, web};
+use messages::fault::Fault;
+use prometheus_client::{encoding::text::encode, registry::Registry};
+
+use self::{gauges::Gauges, plugins::Plugins, process::Process};
+use super::{
+    caller::{Allowed, Anyone},
+    error::Problem,
+};
+
+/// The text format that `encode` writes and every Prometheus since 2.5 reads.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Everything that is counted, in the text format of OpenMetrics.
+#[utoipa::path(tag = "health", responses(
+    (status = 200, description = "the metrics, as Prometheus reads them", body = String)
+), security(("key" = []), ("session" = [])))]
+#[get("/metrics")]
+pub(crate) async fn read_metrics(caller: Allowed<Anyone>) -> Result<HttpResponse, Problem> {
+    let edge = caller.edge();
+    let writable = edge.store.look().await.is_ok();
+    let (requests, gauges) = (edge.requests.figures(), Gauges::of(edge, writable));
+    let plugins = Plugins::of(&edge.directory);
+    // Reading about the process and the files may block.
+    let written = web::block(move || {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(requests));
+        registry.register_collector(Box::new(plugins));
+        registry.register_collector(Box::new(gauges));
+        registry.register_collector(Box::new(Process));
+        let mut text = String::new();
+        encode(&mut text, &registry).map(|()| text)
+    });
+    let unwritten = |error: &dyn std::fmt::Display| Fault::internal(format!("metrics: {error}"));
+    let text = written.await.map_err(|error| unwritten(&error))?;
+    let text = text.map_err(|error| unwritten(&error))?;
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, OPEN_METRICS))
+        .body(text))
+}

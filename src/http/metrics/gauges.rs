@@ -1,0 +1,111 @@
+//! The gateway itself, its log and its store.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
+
+use super::page::Page;
+use crate::http::{Edge, ws::LogFigures};
+
+/// What there is besides requests and plugins, as of one moment.
+#[derive(Debug)]
+pub(super) struct Gauges {
+    uptime: Duration,
+    draining: bool,
+    log: LogFigures,
+    writable: bool,
+    database: Arc<Path>,
+}
+
+impl Gauges {
+    pub(super) fn of(edge: &Edge, writable: bool) -> Self {
+        Self {
+            uptime: edge.started.elapsed(),
+            draining: edge.drain.is_draining(),
+            log: edge.logs.figures(),
+            writable,
+            database: edge.database.clone(),
+        }
+    }
+
+    fn encode_log(&self, page: &mut Page<'_>) -> fmt::Result {
+        let log = &self.log;
+        page.counter("bkg_log_records", "Log records kept", log.stored)?;
+        page.counter(
+            "bkg_log_records_dropped",
+            "Log records dropped because too many waited",
+            log.dropped,
+        )?;
+        page.gauge(
+            "bkg_log_bytes",
+            "Bytes of log records in memory",
+            size(log.bytes),
+        )?;
+        page.gauge(
+            "bkg_log_subscribers",
+            "Readers that follow the log",
+            size(log.subscribers),
+        )?;
+        page.counter("bkg_log_gaps", "Gaps that readers were told of", log.gaps)?;
+        page.counter("bkg_log_gap_records", "Log records in those gaps", log.lost)
+    }
+
+    fn encode_store(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.gauge(
+            "bkg_store_writable",
+            "1 while the database can be written",
+            u64::from(self.writable),
+        )?;
+        page.gauge(
+            "bkg_store_database_bytes",
+            "Size of the database file",
+            file_size(&self.database),
+        )?;
+        page.gauge(
+            "bkg_store_wal_bytes",
+            "Size of the write-ahead log",
+            file_size(&wal(&self.database)),
+        )
+    }
+}
+
+impl Collector for Gauges {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page::new(encoder);
+        let version = [([("version", env!("CARGO_PKG_VERSION"))], 1)];
+        page.gauges("bkg_build_info", "The gateway's version", version)?;
+        page.gauge(
+            "bkg_uptime_seconds",
+            "Seconds since the start",
+            self.uptime.as_secs_f64(),
+        )?;
+        page.gauge(
+            "bkg_draining",
+            "1 while the gateway is shutting down",
+            u64::from(self.draining),
+        )?;
+        self.encode_log(&mut page)?;
+        self.encode_store(&mut page)
+    }
+}
+
+fn size(value: usize) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}
+
+/// Nothing where there is no such file: SQLite removes the log when the last connection closes.
+fn file_size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |file| file.len())
+}
+
+/// SQLite's name for the write-ahead log of `database`.
+fn wal(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
