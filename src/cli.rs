@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand. All but `serve` talk to a gateway, the running one or
 //! one of their own.
 
+mod backup;
 mod chat;
 mod client;
 mod documents;
@@ -11,15 +12,17 @@ mod logs;
 mod models;
 mod plugins;
 mod query;
+mod restore;
 mod serve;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
 use crate::{
     StartError,
     settings::{Flags, Settings, SettingsError},
+    wiring::BackupError,
 };
 
 /// One self-hosted AI gateway made of supervised actors.
@@ -63,6 +66,10 @@ enum Command {
     Chat(chat::Chat),
     /// Shows the log of all plugins.
     Logs(logs::Logs),
+    /// Makes a backup, while the gateway runs or while it does not.
+    Backup(backup::Backup),
+    /// Puts a backup in the place of the present data; the gateway must not run.
+    Restore(restore::Restore),
     /// Tells whether the gateway is well.
     Health,
 }
@@ -107,6 +114,9 @@ pub enum CliError {
         /// How it failed.
         error: std::io::Error,
     },
+    /// A backup was not copied or not restored.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// What was given cannot be used.
     #[error("{0}")]
     Input(String),
@@ -117,6 +127,7 @@ impl CliError {
         match self {
             Self::Settings(_) | Self::Input(_) => 2,
             Self::Start(error) => error.exit_code(),
+            Self::Backup(error) => error.exit_code(),
             _ => 1,
         }
     }
@@ -131,7 +142,8 @@ pub async fn run(args: Args) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("bkg: {error}");
+            // The exit code still says it where standard error cannot.
+            drop(writeln!(std::io::stderr(), "bkg: {error}"));
             ExitCode::from(error.exit_code())
         }
     }
@@ -161,6 +173,8 @@ async fn dispatch(args: Args) -> Result<(), CliError> {
         Command::Query(command) => query::run(&settings, command, json).await,
         Command::Chat(command) => chat::run(&settings, command, json).await,
         Command::Logs(command) => logs::run(&settings, command, json).await,
+        Command::Backup(command) => backup::run(&settings, command, json).await,
+        Command::Restore(command) => restore::run(&settings, &command, json),
         Command::Health => health::run(&settings, json).await,
     }
 }
@@ -172,7 +186,6 @@ fn say(line: impl std::fmt::Display) -> Result<(), CliError> {
 
 /// Writes text to standard output as it is, at once.
 fn write(text: impl std::fmt::Display) -> Result<(), CliError> {
-    use std::io::Write;
     let mut out = std::io::stdout().lock();
     let written = write!(out, "{text}").and_then(|()| out.flush());
     written.map_err(|error| CliError::Io {

@@ -35,6 +35,8 @@ pub(crate) struct Edge {
     pub(crate) logs: ws::Logs,
     /// Whether the store can be written.
     pub(crate) store: health::StoreHealth,
+    /// How backups are made and listed.
+    pub(crate) backups: admin::backups::Backups,
     /// How the gateway ends.
     pub(crate) drain: Arc<Drain>,
     /// The address that people see, where it is not the one that is listened on.
@@ -96,6 +98,8 @@ pub(crate) fn routes(app: &mut ServiceConfig<'_>, edge: &Edge) {
         .service(admin::users::create)
         .service(admin::users::list)
         .service(admin::models::pull)
+        .service(admin::backups::create)
+        .service(admin::backups::list)
         .service(brainml::list)
         .service(brainml::create)
         .service(brainml::read)

@@ -3,12 +3,14 @@
 
 use std::{
     fs::DirBuilder,
-    io,
+    io::{self, Write},
     os::unix::fs::DirBuilderExt,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
+
+mod backups;
 
 use actix_web::web;
 use apikeys::{Apikeys, FirstAdmin};
@@ -18,7 +20,7 @@ use llmserver::Llmserver;
 use messages::{apikeys::Credentials, fault::Fault, line::Directory, plugin::Policy};
 use serde::Serialize;
 use serde_json::Value;
-use store::{Store, operator};
+use store::{Store, backup, operator};
 use supervisor::{
     Baseline, Handle, Keep, Override, Overrides, Registry, RootSupervisor,
     Settings as PluginSettings,
@@ -37,6 +39,8 @@ const BUILT_IN: &str = include_str!("../plugins/plugins.json");
 
 /// How long the plugins get to stop, all together.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+pub(crate) use self::backups::{BackupError, move_out, restore};
 
 /// Everything behind the HTTP edge.
 #[derive(Debug)]
@@ -82,6 +86,7 @@ impl House {
                 let store = store.clone();
                 async move { store.health().await.map_err(Fault::from) }.boxed()
             })),
+            backups: backups::makers(&self.store),
             drain: Arc::new(Drain::default()),
             public_url: server.public_url.clone(),
             cookies: CookiePolicy::of(
@@ -151,7 +156,7 @@ fn registry(
         defaults::<llmserver::Settings>(llmserver::Settings::check),
         move |host| Llmserver::new(host, models.clone()),
     );
-    let (rows, indexes) = (store.clone(), settings.data_dir.join("indexes"));
+    let (rows, indexes) = (store.clone(), settings.data_dir.join(backup::DERIVED));
     registry.add(
         Policy::default(),
         defaults::<brainml::Settings>(brainml::Settings::check),
@@ -179,7 +184,11 @@ fn defaults<T: Default + Serialize>(check: fn(&Value) -> Result<(), Fault>) -> P
 
 /// On the terminal and nowhere else: the log is read by others.
 fn announce_password(password: &str) {
-    eprintln!("\n  The user admin has the password  {password}\n  It is shown this once.\n");
+    let text =
+        format!("\n  The user admin has the password  {password}\n  It is shown this once.\n\n");
+    if let Err(error) = io::stderr().write_all(text.as_bytes()) {
+        log::error!("the password of the user admin could not be shown: {error}");
+    }
 }
 
 /// `plugins.json` of the settings, else of the data directory, else the one built in.

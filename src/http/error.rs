@@ -80,6 +80,7 @@ fn class(kind: FaultKind) -> (u16, &'static str) {
         }
         FaultKind::TimedOut => (504, "timeout_error"),
         FaultKind::StorageFull => (507, "storage_full_error"),
+        FaultKind::StorageFailed => (507, "storage_failed_error"),
     }
 }
 

@@ -102,7 +102,7 @@ fn only_the_wiring_names_plugins_and_only_the_sockets_name_actors() {
             "logbroker::",
             &["wiring.rs", "telemetry.rs", "http/ws/", "http/ws.rs"],
         ),
-        ("store::", &["wiring.rs", "start_error.rs"]),
+        ("store::", &["wiring.rs", "wiring/", "start_error.rs"]),
     ];
     for path in sources(&workspace().join("src")) {
         let relative = path.strip_prefix(workspace().join("src")).unwrap();

@@ -11,6 +11,7 @@
     reason = "a test that is surprised should fail"
 )]
 
+mod backup;
 mod brainml;
 mod cli;
 mod cranfield;
@@ -18,6 +19,7 @@ mod crash;
 mod database;
 mod drain;
 mod fake_upstream;
+mod faults;
 mod gateway;
 mod identity;
 mod layering;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::gateway::{Gateway, answer};
 
 /// Every route of the contract that the plugins so far reach.
-const ROUTES: [&str; 39] = [
+const ROUTES: [&str; 41] = [
     "GET /health",
     "GET /health/live",
     "GET /health/ready",
@@ -36,6 +36,8 @@ const ROUTES: [&str; 39] = [
     "GET /admin/users",
     "POST /admin/users",
     "POST /admin/models/pull",
+    "POST /admin/backups",
+    "GET /admin/backups",
     "GET /brainml/collections",
     "PUT /brainml/collections/{name}",
     "GET /brainml/collections/{name}",

@@ -83,7 +83,10 @@ async fn a_damaged_database_is_refused_and_left_as_it_is() {
         for arguments in [["serve"].as_slice(), &["keys", "list"]] {
             let (code, said) = refused(bkg(data, &[], arguments));
             assert_eq!(code, 3, "{what}, {arguments:?}: {said}");
-            assert!(said.contains("bkg.db"), "{said}");
+            assert!(
+                said.contains("bkg.db") && said.contains("bkg restore"),
+                "{said}"
+            );
             assert!(before == files(data), "{what}, {arguments:?}: changed");
         }
     }

@@ -38,6 +38,8 @@ pub enum FaultKind {
     Cancelled,
     /// The disk or the quota is full; reading still works (507).
     StorageFull,
+    /// The disk fails under a write (507).
+    StorageFailed,
     /// A fault of ours that fits nothing above (500).
     Internal,
 }
@@ -107,6 +109,8 @@ impl Fault {
         cancelled => Cancelled,
         /// See [`FaultKind::StorageFull`].
         storage_full => StorageFull,
+        /// See [`FaultKind::StorageFailed`].
+        storage_failed => StorageFailed,
         /// See [`FaultKind::Internal`].
         internal => Internal,
     }

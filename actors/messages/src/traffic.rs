@@ -88,9 +88,12 @@ impl Traffic {
             None => &outcomes.served,
             Some(FaultKind::TimedOut) => &outcomes.timed_out,
             Some(FaultKind::Cancelled) => &outcomes.cancelled,
-            Some(FaultKind::Crashed | FaultKind::Internal | FaultKind::StorageFull) => {
-                &outcomes.failed
-            }
+            Some(
+                FaultKind::Crashed
+                | FaultKind::Internal
+                | FaultKind::StorageFull
+                | FaultKind::StorageFailed,
+            ) => &outcomes.failed,
             Some(
                 FaultKind::Overloaded
                 | FaultKind::Restarting

@@ -1,6 +1,10 @@
 //! What can go wrong while opening the database and while using it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use messages::fault::Fault;
@@ -21,7 +25,7 @@ pub enum OpenError {
     },
     /// The database file is damaged.
     #[error(
-        "the database {} is damaged: {what}; it was left untouched. Keep a copy of it, then put a backup in its place and remove {0}-wal and {0}-shm", .database.display()
+        "the database {} is damaged: {what}; it was left untouched. `bkg restore BACKUP` puts a backup in its place and keeps the damaged one", .database.display()
     )]
     Damaged {
         /// The database file.
@@ -85,8 +89,18 @@ pub enum StoreError {
     /// The disk or the quota is full.
     #[error("the disk that holds the database is full; free some space, reading still works")]
     Full,
+    /// The disk fails under a write.
+    #[error(
+        "the disk that holds the database fails ({0}); what was to be written was not, reading goes on where it can"
+    )]
+    Unwritable(String),
+    /// The disk fails under a read.
+    #[error("the disk that holds the database fails ({0})")]
+    Unreadable(String),
     /// The database is damaged; it is read-only until it has been restored.
-    #[error("the database is damaged ({0}) and is kept read-only; restore a backup")]
+    #[error(
+        "the database is damaged ({0}) and is kept read-only; stop the gateway and put a backup in its place with `bkg restore BACKUP`"
+    )]
     Damaged(String),
     /// The connection stayed busy for longer than the time allowed.
     #[error("the database is busy ({0}); try again")]
@@ -122,9 +136,32 @@ impl StoreError {
         if is_damage(message) {
             return Some(Self::Damaged(message.to_owned()));
         }
-        message
-            .contains("is locked")
-            .then(|| Self::Busy(message.to_owned()))
+        if message.contains("is locked") {
+            return Some(Self::Busy(message.to_owned()));
+        }
+        is_failing(message).then(|| Self::Unreadable(message.to_owned()))
+    }
+
+    /// What a file beside the database said when it was written.
+    pub(crate) fn of_file(path: &Path, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Unwritable(format!("{}: {error}", path.display())),
+        }
+    }
+
+    /// The same, where it was a write that failed: then a database that has become read-only, as
+    /// file systems do after errors, is a failing disk too.
+    pub(crate) fn of_write(self) -> Self {
+        match self {
+            Self::Unreadable(what) => Self::Unwritable(what),
+            Self::Database(DieselError::DatabaseError(_, info))
+                if info.message().contains("readonly database") =>
+            {
+                Self::Unwritable(info.message().to_owned())
+            }
+            other => other,
+        }
     }
 
     /// Whether a row with the same unique value is there already.
@@ -146,6 +183,13 @@ pub(crate) fn is_damage(message: &str) -> bool {
         .any(|text| message.contains(text))
 }
 
+/// Whether SQLite says that the system failed it.
+fn is_failing(message: &str) -> bool {
+    ["disk I/O error", "unable to open database file"]
+        .iter()
+        .any(|text| message.contains(text))
+}
+
 const BUSY_RETRY: Duration = Duration::from_secs(1);
 
 impl From<StoreError> for Fault {
@@ -153,7 +197,9 @@ impl From<StoreError> for Fault {
         let text = error.to_string();
         match error {
             StoreError::Refused(fault) => fault,
-            StoreError::Full => Self::storage_full(text),
+            StoreError::Full => Self::storage_full(text).with_code("storage_full"),
+            StoreError::Unwritable(_) => Self::storage_failed(text).with_code("storage_failed"),
+            StoreError::Unreadable(_) => Self::internal(text).with_code("storage_failed"),
             StoreError::Crashed(_) => Self::crashed(text),
             StoreError::Busy(_) => Self::overloaded(text).with_retry_after(BUSY_RETRY),
             StoreError::Damaged(_) => Self::internal(text).with_code("database_damaged"),

@@ -63,6 +63,15 @@ impl Files {
     /// The versions of the migrations that the database has had, oldest first; nothing if there is
     /// no database yet. Changes no byte of it and leaves no file beside it.
     pub(crate) fn examine(&self) -> Result<Option<Vec<String>>, OpenError> {
+        self.examine_up_to(FULL_CHECK_BYTES)
+    }
+
+    /// The same, with every page checked however many there are.
+    pub(crate) fn examine_all(&self) -> Result<Option<Vec<String>>, OpenError> {
+        self.examine_up_to(u64::MAX)
+    }
+
+    fn examine_up_to(&self, most: u64) -> Result<Option<Vec<String>>, OpenError> {
         let unusable = |why: &dyn ToString| OpenError::unusable(&self.database, why.to_string());
         let exists = fs::exists(&self.database).map_err(|why| unusable(&why))?;
         if !exists {
@@ -72,8 +81,8 @@ impl Files {
                 false => Ok(None),
             };
         }
-        let bytes = self.check_header()?;
-        self.look_inside(bytes).map(Some)
+        let every_page = self.check_header()? <= most;
+        self.look_inside(every_page).map(Some)
     }
 
     fn check_header(&self) -> Result<u64, OpenError> {
@@ -89,16 +98,16 @@ impl Files {
         }
     }
 
-    fn look_inside(&self, bytes: u64) -> Result<Vec<String>, OpenError> {
+    fn look_inside(&self, every_page: bool) -> Result<Vec<String>, OpenError> {
         if !self.has_log() {
             // Without a log the file is complete in itself, and `immutable` keeps SQLite from
             // making any file beside it.
-            return self.query("mode=ro&immutable=1", bytes);
+            return self.query("mode=ro&immutable=1", every_page);
         }
         // After a crash the log holds the newest pages. A read-only connection reads both and
         // changes neither, but it rebuilds the log's index: put that back as it was.
         let index = fs::read(&self.shm).ok();
-        let answer = self.query("mode=ro", bytes);
+        let answer = self.query("mode=ro", every_page);
         let restored = match index {
             Some(index) => fs::write(&self.shm, index),
             None if self.shm.exists() => fs::remove_file(&self.shm),
@@ -108,11 +117,11 @@ impl Files {
         answer
     }
 
-    fn query(&self, options: &str, bytes: u64) -> Result<Vec<String>, OpenError> {
+    fn query(&self, options: &str, every_page: bool) -> Result<Vec<String>, OpenError> {
         let url = format!("file:{}?{options}", escape(text(&self.database)?));
         let mut conn = SqliteConnection::establish(&url)
             .map_err(|why| OpenError::unusable(&self.database, why))?;
-        let answer = check_structure(&mut conn, bytes).and_then(|finding| match finding {
+        let answer = check_structure(&mut conn, every_page).and_then(|finding| match finding {
             Some(what) => Ok(Err(self.damaged(what))),
             None => applied(&mut conn).map(Ok),
         });
@@ -123,10 +132,10 @@ impl Files {
     }
 }
 
-fn check_structure(conn: &mut SqliteConnection, bytes: u64) -> QueryResult<Option<String>> {
+fn check_structure(conn: &mut SqliteConnection, every_page: bool) -> QueryResult<Option<String>> {
     // Reading the schema also compares the file's length with what its header says.
     sql_query("PRAGMA schema_version").execute(conn)?;
-    match bytes <= FULL_CHECK_BYTES {
+    match every_page {
         true => quick_check(conn),
         false => Ok(None),
     }
@@ -138,7 +147,8 @@ struct Found {
     found: String,
 }
 
-fn applied(conn: &mut SqliteConnection) -> QueryResult<Vec<String>> {
+/// The versions of the migrations that a database has had, oldest first.
+pub(crate) fn applied(conn: &mut SqliteConnection) -> QueryResult<Vec<String>> {
     let mut list = |query: &str| -> QueryResult<Vec<String>> {
         let rows: Vec<Found> = sql_query(query).load(conn)?;
         Ok(rows.into_iter().map(|row| row.found).collect())

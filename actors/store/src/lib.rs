@@ -4,6 +4,7 @@
 //! it, and hands out connections to closures. It knows no plugin; a plugin describes its tables in
 //! its own crate and adds its migrations to the shared `migrations/` folder.
 
+pub mod backup;
 mod claim;
 mod error;
 mod examine;

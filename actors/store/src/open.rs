@@ -1,9 +1,6 @@
 //! Opening: claim the directory, examine the database, bring it up to date, connect.
 
-use std::{
-    fs::{self, File},
-    path::Path,
-};
+use std::{fs, path::Path};
 
 use diesel::{
     Connection,
@@ -12,7 +9,7 @@ use diesel::{
 };
 
 use crate::{
-    OpenError, Store,
+    OpenError, Store, backup,
     claim::Claim,
     examine::{Files, text},
     migrate::{EMBEDDED, Plan},
@@ -37,6 +34,7 @@ impl Store {
         let directory = data_dir
             .canonicalize()
             .map_err(|why| OpenError::unusable(data_dir, why))?;
+        backup::finish(&directory)?;
         let files = Files::of(directory.join("bkg.db"));
         match files.examine()? {
             None => create(&files, migrations)?,
@@ -65,7 +63,7 @@ fn create(files: &Files, migrations: &impl MigrationSource<Sqlite>) -> Result<()
         return outcome;
     }
     fs::rename(&new.database, &files.database).map_err(unusable)?;
-    sync_parent(&files.database).map_err(unusable)
+    private::sync_parent(&files.database).map_err(unusable)
 }
 
 fn upgrade(
@@ -88,11 +86,4 @@ fn connect(files: &Files) -> Result<SqliteConnection, OpenError> {
         SqliteConnection::establish(text(&files.database)?).map_err(|why| unusable(&why))?;
     pool::prepare_writer(&mut conn).map_err(|why| unusable(&why))?;
     Ok(conn)
-}
-
-fn sync_parent(path: &Path) -> std::io::Result<()> {
-    match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
 }

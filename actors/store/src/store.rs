@@ -34,6 +34,7 @@ struct Inner {
     readers: Connections,
     write_turn: Arc<Semaphore>,
     read_turns: Arc<Semaphore>,
+    backup_turn: Arc<Semaphore>,
     damage: OnceLock<String>,
     directory: PathBuf,
     // Last: released when the connections are closed.
@@ -54,6 +55,7 @@ impl Store {
                 readers,
                 write_turn: Arc::new(Semaphore::new(1)),
                 read_turns: Arc::new(Semaphore::new(read_turns)),
+                backup_turn: Arc::new(Semaphore::new(1)),
                 damage: OnceLock::new(),
                 directory,
                 _claim: claim,
@@ -78,7 +80,7 @@ impl Store {
         &self,
         work: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let turn = take_turn(&self.inner.read_turns).await?;
+        let turn = self.read_turn().await?;
         let store = self.clone();
         off_thread(turn, move || store.read_blocking(work)).await
     }
@@ -123,14 +125,25 @@ impl Store {
             return Err(StoreError::Damaged(damage.clone()));
         }
         self.run(&self.inner.writer, |conn| in_transaction(conn, work))
+            .map_err(StoreError::of_write)
     }
 
-    /// Whether the database can be written to: takes the write lock and gives it back.
+    /// Whether the database can be written: writes one page for good, and has the log's pages
+    /// copied into the database as far as nobody reads them. Nothing less finds out that the disk
+    /// is full or fails.
     ///
     /// # Errors
     /// Why it cannot.
     pub async fn health(&self) -> Result<(), StoreError> {
-        self.write(|_| Ok(())).await
+        let turn = take_turn(&self.inner.write_turn).await?;
+        let store = self.clone();
+        off_thread(turn, move || {
+            store.write_blocking(touch)?;
+            store
+                .run(&store.inner.writer, checkpoint)
+                .map_err(StoreError::of_write)
+        })
+        .await
     }
 
     /// Reads every page and checks the structure, which takes seconds a gigabyte. On damage the
@@ -143,6 +156,15 @@ impl Store {
             None => Ok(()),
             Some(damage) => Err(StoreError::Damaged(damage)),
         })
+    }
+
+    pub(crate) async fn read_turn(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        take_turn(&self.inner.read_turns).await
+    }
+
+    /// One backup at a time.
+    pub(crate) async fn backup_turn(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        take_turn(&self.inner.backup_turn).await
     }
 
     fn run<T>(
@@ -201,7 +223,7 @@ async fn take_turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Store
 
 /// Waiting for a turn costs a place in a queue, not a thread: thousands of waiting writers must
 /// not use up the threads that readers need.
-async fn off_thread<T: Send + 'static>(
+pub(crate) async fn off_thread<T: Send + 'static>(
     turn: OwnedSemaphorePermit,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
@@ -217,6 +239,18 @@ async fn off_thread<T: Send + 'static>(
             Err(cancelled) => Err(StoreError::Busy(cancelled.to_string())),
         },
     }
+}
+
+/// Writes the header's free field as it is; SQLite does not skip that.
+fn touch(conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    sql_query("PRAGMA user_version = 0").execute(conn)?;
+    Ok(())
+}
+
+/// SQLite does this by itself at times, and keeps to itself that it failed.
+fn checkpoint(conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    sql_query("PRAGMA wal_checkpoint(PASSIVE)").execute(conn)?;
+    Ok(())
 }
 
 #[derive(QueryableByName)]

@@ -16,12 +16,12 @@ use tempfile::TempDir;
 
 use crate::{OpenError, Store, StoreError, migrate::EMBEDDED, operator};
 
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
 /// Every file of a directory with its bytes, without the lock, which names its process.
-fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -45,7 +45,7 @@ fn migrations(list: &[(&str, &str)]) -> (TempDir, FileBasedMigrations) {
 
 /// Closes a store and waits until its last connection, which a thread of the pool may still hold
 /// for a moment, has tidied the log away.
-fn close(store: Store) {
+pub(crate) fn close(store: Store) {
     let log = store.directory().join("bkg.db-wal");
     drop(store);
     let closed = (0..5000).any(|_| {

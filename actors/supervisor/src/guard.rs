@@ -201,6 +201,7 @@ fn can_pass(kind: FaultKind) -> bool {
             | FaultKind::TimedOut
             | FaultKind::LimitReached
             | FaultKind::StorageFull
+            | FaultKind::StorageFailed
             | FaultKind::Internal
     )
 }
