@@ -1,6 +1,7 @@
 //! The HTTP edge: every route, and the order of the middleware.
 
 pub(crate) mod access;
+pub(crate) mod address;
 pub(crate) mod admin;
 pub(crate) mod auth;
 pub(crate) mod brainml;
@@ -41,6 +42,8 @@ pub(crate) struct Edge {
     pub(crate) drain: Arc<Drain>,
     /// The address that people see, where it is not the one that is listened on.
     pub(crate) public_url: Option<String>,
+    /// The proxies before the gateway.
+    pub(crate) proxies: address::Proxies,
     /// How the session cookie is sent.
     pub(crate) cookies: CookiePolicy,
     /// The largest body, in bytes.

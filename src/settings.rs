@@ -17,6 +17,14 @@ use config::{
 };
 use serde::{Deserialize, Serialize};
 
+mod list;
+mod network;
+
+pub use self::{
+    list::List,
+    network::{Network, NetworkError},
+};
+
 macro_rules! settings {
     ($(
         $(#[doc = $about:literal])*
@@ -78,6 +86,12 @@ settings! {
         body_limit: usize = 2 << 20,
         /// The largest body of documents to index, in bytes.
         documents_limit: usize = 32 << 20,
+        /// Proxies before the gateway, as addresses and networks such as `10.0.0.0/8`: their word
+        /// on where a request comes from is taken, and nobody else's.
+        trusted_proxies: List<Network> = List::default(),
+        /// The header in which those proxies say it. Only one is read: a proxy passes on
+        /// untouched what it does not write itself.
+        forwarded_by: ForwardedBy = ForwardedBy::XForwardedFor,
     }
 
     /// Logging.
@@ -87,6 +101,16 @@ settings! {
         /// Log lines kept in memory for `bkg logs` and the live view.
         keep: usize = 16_384,
     }
+}
+
+/// The header in which proxies say where a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardedBy {
+    /// `X-Forwarded-For`, as `x-forwarded-for`.
+    XForwardedFor,
+    /// `Forwarded` of RFC 7239, as `forwarded`.
+    Forwarded,
 }
 
 /// A text that is never shown.

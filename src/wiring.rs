@@ -28,7 +28,10 @@ use supervisor::{
 
 use crate::{
     guide,
-    http::{Drain, Edge, auth::CookiePolicy, health::StoreHealth, metrics::requests::Requests},
+    http::{
+        Drain, Edge, address::Proxies, auth::CookiePolicy, health::StoreHealth,
+        metrics::requests::Requests,
+    },
     settings::Settings,
     start_error::StartError,
     telemetry::Telemetry,
@@ -89,6 +92,7 @@ impl House {
             backups: backups::makers(&self.store),
             drain: Arc::new(Drain::default()),
             public_url: server.public_url.clone(),
+            proxies: Proxies::new(server),
             cookies: CookiePolicy::of(
                 server.public_url.as_deref(),
                 server.host,

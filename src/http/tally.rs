@@ -2,6 +2,7 @@
 //! requests. An answer has ended when its body has, which for a stream is much later than its head.
 
 use std::{
+    net::IpAddr,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -20,7 +21,7 @@ use actix_web::{
 };
 use messages::apikeys::Caller;
 
-use super::Edge;
+use super::{Edge, address};
 
 /// The status in logs of an answer whose client left before its end, as nginx has it.
 pub(crate) const CLIENT_CLOSED: u16 = 499;
@@ -47,6 +48,8 @@ pub(crate) struct Facts {
     pub(crate) path: String,
     /// The pattern of the route; nothing where none was found.
     pub(crate) route: Option<String>,
+    /// Where it came from; nothing over the owner's socket.
+    pub(crate) address: Option<IpAddr>,
     /// Who asked; nothing where nobody was recognised.
     pub(crate) caller: Option<Arc<Caller>>,
     /// The id of the model that answered: only one that exists, so that there are few.
@@ -79,6 +82,7 @@ impl Tally {
                 request_id,
                 method: request.method().to_string(),
                 path: request.path().to_owned(),
+                address: address::of(request.request()),
                 ..Facts::default()
             }),
             ended: AtomicBool::new(false),

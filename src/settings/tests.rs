@@ -100,3 +100,25 @@ fn a_numeric_password_stays_text() {
     let settings = Settings::load(&Flags::default(), env).unwrap();
     assert_eq!(settings.admin_password, Some(Secret("00123456".to_owned())));
 }
+
+#[test]
+fn a_list_is_read_from_a_file_and_from_between_commas() {
+    let wanted = ["10.0.0.0/8", "::1"].map(|text| text.parse().unwrap());
+    let (_dir, flags) = file("[server]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n");
+    let settings = Settings::load(&flags, Vec::new()).unwrap();
+    assert_eq!(*settings.server.trusted_proxies, wanted);
+    let env = environment(&[("BKG_SERVER__TRUSTED_PROXIES", "10.0.0.0/8, ::1")]);
+    let settings = Settings::load(&Flags::default(), env).unwrap();
+    assert_eq!(*settings.server.trusted_proxies, wanted);
+}
+
+#[test]
+fn a_wrong_entry_of_a_list_names_key_and_source() {
+    let env = environment(&[("BKG_SERVER__TRUSTED_PROXIES", "10.0.0.0/8,proxy.example")]);
+    let text = Settings::load(&Flags::default(), env)
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("proxy.example"), "{text}");
+    assert!(text.contains("server.trusted_proxies"), "{text}");
+    assert!(text.contains("environment"), "{text}");
+}

@@ -10,6 +10,7 @@ pub mod fault;
 pub mod gate;
 pub mod histogram;
 pub mod host;
+pub mod json;
 pub mod line;
 pub mod llmserver;
 pub mod log_record;
