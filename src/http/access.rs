@@ -51,9 +51,8 @@ impl Source for Line<'_> {
         pair("status", Value::from(ended.status))?;
         pair("took_ms", Value::from(self.took_ms))?;
         pair("bytes", Value::from(ended.bytes))?;
-        let address = facts.address.map(|address| address.to_string());
-        if let Some(address) = &address {
-            pair("address", Value::from(address.as_str()))?;
+        if let Some(address) = &facts.address {
+            pair("address", Value::from_dyn_display(address))?;
         }
         if let Some(caller) = &facts.caller {
             pair("caller", Value::from(caller.id.as_str()))?;
