@@ -62,6 +62,8 @@ settings! {
         server: Server = Server::default(),
         /// Logging.
         log: Log = Log::default(),
+        /// Where the upstreams of the plugin `llmserver` may be.
+        upstreams: Upstreams = Upstreams::default(),
     }
 
     /// The HTTP server.
@@ -100,6 +102,20 @@ settings! {
         filter: String = "info".to_owned(),
         /// Log lines kept in memory for `bkg logs` and the live view.
         keep: usize = 16_384,
+    }
+
+    /// Where the upstreams of the plugin `llmserver` may be. It is for who operates the machine to
+    /// say, not for whoever has an admin key.
+    Upstreams {
+        /// Hosts that upstreams may be at: `api.example.com`, `*.example.com`, an address, each with
+        /// or without `:port`. Where empty, every public host.
+        allow_hosts: List<String> = List::default(),
+        /// Hosts, addresses and networks (`10.0.0.0/8`) that upstreams may be at although they are
+        /// this machine's or private: `127.0.0.1:11434` for a local Ollama.
+        allow_private: List<String> = List::default(),
+        /// The HTTP proxy to upstreams that are not private, such as `http://proxy:3128`; it looks
+        /// the names up. The environment's proxies are not asked.
+        proxy: Option<Secret> = None,
     }
 }
 

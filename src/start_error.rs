@@ -20,6 +20,9 @@ pub enum StartError {
     /// What the database holds cannot be read.
     #[error(transparent)]
     Read(#[from] StoreError),
+    /// What the settings say of upstreams cannot be used.
+    #[error("settings: upstreams.{0}")]
+    Upstreams(String),
     /// The list of plugins that the settings name cannot be read.
     #[error("settings: plugins_file: {path}: {error}")]
     PluginsFile {
@@ -69,6 +72,7 @@ impl StartError {
         match self {
             Self::Store(error) => error.exit_code(),
             Self::Baseline(_)
+            | Self::Upstreams(_)
             | Self::PluginsFile { .. }
             | Self::Telemetry(TelemetryError::Filter(_)) => 2,
             Self::Telemetry(TelemetryError::Thread(_))

@@ -16,7 +16,7 @@ use actix_web::web;
 use apikeys::{Apikeys, FirstAdmin};
 use brainml::{Brainml, GuideDocument};
 use futures_util::{FutureExt, future::BoxFuture};
-use llmserver::Llmserver;
+use llmserver::{Llmserver, Reach};
 use messages::{apikeys::Credentials, fault::Fault, line::Directory, plugin::Policy};
 use serde::Serialize;
 use serde_json::Value;
@@ -63,7 +63,7 @@ impl House {
         let store = Store::open(&settings.data_dir)?;
         let directory = Directory::default();
         let credentials = Arc::<Credentials>::default();
-        let registry = registry(settings, &directory, &store, &credentials);
+        let registry = registry(settings, &directory, &store, &credentials)?;
         let overrides = overrides(&store)?;
         let supervisor =
             RootSupervisor::start(registry, baseline(settings)?, overrides, keep(&store))
@@ -146,7 +146,7 @@ fn registry(
     directory: &Directory,
     store: &Store,
     credentials: &Arc<Credentials>,
-) -> Registry {
+) -> Result<Registry, StartError> {
     let mut registry = Registry::new(directory.clone());
     let password = settings.admin_password.clone().map(|secret| secret.0);
     let first = FirstAdmin::new(password, announce_password);
@@ -155,10 +155,13 @@ fn registry(
         Apikeys::new(host, keys.clone(), table.clone(), &first)
     });
     let models = settings.models_dir();
+    let reach = reach(&settings.upstreams)?;
+    let allowed = reach.clone();
     registry.add(
         Policy::default(),
-        defaults::<llmserver::Settings>(llmserver::Settings::check),
-        move |host| Llmserver::new(host, models.clone()),
+        defaults::<llmserver::Settings>(llmserver::Settings::check)
+            .saved_only_if(move |settings| llmserver::Settings::check_reach(settings, &allowed)),
+        move |host| Llmserver::new(host, models.clone(), &reach),
     );
     let (rows, indexes) = (store.clone(), settings.data_dir.join(backup::DERIVED));
     registry.add(
@@ -166,7 +169,14 @@ fn registry(
         defaults::<brainml::Settings>(brainml::Settings::check),
         move |host| Brainml::new(host, rows.clone(), indexes.clone(), guide_documents()),
     );
-    registry
+    Ok(registry)
+}
+
+/// Where upstreams may be.
+fn reach(upstreams: &crate::settings::Upstreams) -> Result<Reach, StartError> {
+    let proxy = upstreams.proxy.as_ref().map(|secret| secret.0.as_str());
+    let reach = Reach::new(&upstreams.allow_hosts.0, &upstreams.allow_private.0, proxy);
+    reach.map_err(|error| StartError::Upstreams(error.to_string()))
 }
 
 fn guide_documents() -> Vec<GuideDocument> {

@@ -89,6 +89,16 @@ impl Upstream {
         );
     }
 
+    /// Its API's root.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How many requests came so far.
+    pub fn times_asked(&self) -> usize {
+        self.state.asked.lock().unwrap().len()
+    }
+
     /// The only request so far.
     pub fn asked(&self) -> Asked {
         let asked = self.state.asked.lock().unwrap();

@@ -191,6 +191,7 @@ pub fn bkg(data: &Path, env: &[(String, String)], args: &[&str]) -> Command {
         .env("BKG_ADMIN_PASSWORD", PASSWORD)
         .env("BKG_SERVER__PORT", "0")
         .env("BKG_SERVER__DRAIN_ACCEPT_SECONDS", "0")
+        .env("BKG_UPSTREAMS__ALLOW_PRIVATE", "127.0.0.1")
         .envs(env.iter().map(|(name, value)| (name, value)));
     command
 }

@@ -1,6 +1,6 @@
 //! The effective settings of a plugin, and where each of them comes from.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use messages::{
     fault::Fault,
@@ -27,16 +27,44 @@ pub struct Override {
 pub type Overrides = BTreeMap<String, Override>;
 
 /// The settings that a plugin knows: their defaults, and how to tell good ones from bad ones.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     defaults: Value,
     check: fn(&Value) -> Result<(), Fault>,
+    check_new: Option<Check>,
+}
+
+/// Judges all effective settings of a plugin at once.
+type Check = Arc<dyn Fn(&Value) -> Result<(), Fault> + Send + Sync>;
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = out.debug_struct("Settings");
+        shown
+            .field("defaults", &self.defaults)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Settings {
     /// Settings with these defaults (a JSON object). `check` sees all effective ones at once.
     pub fn new(defaults: Value, check: fn(&Value) -> Result<(), Fault>) -> Self {
-        Self { defaults, check }
+        Self {
+            defaults,
+            check,
+            check_new: None,
+        }
+    }
+
+    /// Has `check` judge what an operator wants to save, too. It does not keep a plugin from
+    /// starting with what was saved before.
+    #[must_use]
+    pub fn saved_only_if(
+        mut self,
+        check: impl Fn(&Value) -> Result<(), Fault> + Send + Sync + 'static,
+    ) -> Self {
+        self.check_new = Some(Arc::new(check));
+        self
     }
 
     /// Settings as a type has them: `T::default()`, and whatever serde takes. The type should
@@ -86,6 +114,13 @@ impl Settings {
             .map(|(name, setting)| (name.clone(), setting.value.clone()));
         let value = Value::Object(values.collect());
         (self.check)(&value).map(|()| value)
+    }
+
+    /// Whether an operator may save `settings`, which are good ones.
+    pub(crate) fn may_be_saved(&self, settings: &Value) -> Result<(), Fault> {
+        self.check_new
+            .as_ref()
+            .map_or(Ok(()), |check| check(settings))
     }
 }
 

@@ -254,7 +254,9 @@ impl Ward {
         self.startable()?;
         let desk = self.desk.lock().await;
         let amended = amend(&self.kept.load(), settings, autostart)?;
-        self.settings(&amended)?;
+        let settings = self.settings(&amended)?;
+        let known = &self.startable()?.registration.settings;
+        known.may_be_saved(&settings)?;
         keep(self.name().to_owned(), amended.clone()).await?;
         log::info!(target: self.name(), "configured by an operator");
         let (autostart, _) = self.autostart(&amended);

@@ -16,7 +16,7 @@ use crate::{
     embed::embed,
     engine::{
         extract::{self, Extract, engine::now},
-        upstream::Upstreams,
+        upstream::{Upstreams, reach::Reach},
     },
     pull::Puller,
     settings::Settings,
@@ -35,15 +35,16 @@ pub struct Llmserver {
 }
 
 impl Llmserver {
-    /// One life of the plugin, with its models in `models`. Models are loaded at their first use.
+    /// One life of the plugin, with its models in `models` and upstreams where `reach` allows them.
+    /// Models are loaded at their first use.
     ///
     /// # Errors
     /// [`Unprocessable`](messages::fault::FaultKind::Unprocessable) with what is wrong in the
     /// settings, except in an upstream: one that cannot be used is logged and left out.
-    pub fn new(host: &Host, models: PathBuf) -> Result<Self, Fault> {
+    pub fn new(host: &Host, models: PathBuf, reach: &Reach) -> Result<Self, Fault> {
         let settings: Arc<Settings> = Arc::new(host.settings()?);
         settings.check_bounds()?;
-        let upstreams = Arc::new(Upstreams::new(host, &settings.upstreams));
+        let upstreams = Arc::new(Upstreams::new(host, &settings.upstreams, reach));
         let catalogue = Arc::new(Catalogue::new(host, models, settings.batch_tokens));
         // Puts a model back that is aside, so it comes before the look at what is there.
         let puller = Puller::new(host, catalogue.clone());

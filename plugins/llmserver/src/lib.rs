@@ -19,4 +19,5 @@ mod tls;
 mod testing;
 
 pub use actor::Llmserver;
+pub use engine::upstream::reach::{Reach, ReachError};
 pub use settings::{ExtractSettings, Settings, UpstreamSettings};

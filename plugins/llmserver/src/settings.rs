@@ -2,12 +2,11 @@
 
 use std::{fmt::Display, ops::RangeInclusive};
 
-use messages::fault::Fault;
-use reqwest::Url;
+use messages::fault::{Fault, FaultKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::engine::extract;
+use crate::engine::{extract, upstream::reach::Reach};
 
 /// Most passages that one query of the index may ask for.
 const MOST_PASSAGES: u32 = 1000;
@@ -90,6 +89,23 @@ impl Settings {
         })
     }
 
+    /// Whether an operator may save `settings`: every upstream must be where `reach` allows it. One
+    /// that was saved before and is no longer allowed disables itself alone.
+    ///
+    /// # Errors
+    /// [`Invalid`](messages::fault::FaultKind::Invalid) with the upstream and what would allow it.
+    pub fn check_reach(settings: &Value, reach: &Reach) -> Result<(), Fault> {
+        let settings = Self::deserialize(settings)
+            .map_err(|error| Fault::unprocessable(format!("settings: {error}")))?;
+        settings.upstreams.iter().try_for_each(|upstream| {
+            let place = reach.check(&upstream.base_url);
+            place.map(drop).map_err(|what| Fault {
+                kind: FaultKind::Invalid,
+                ..upstream.refusal(what).with_param("upstreams")
+            })
+        })
+    }
+
     /// Whether the gateway's own part can work with these numbers.
     ///
     /// # Errors
@@ -132,18 +148,13 @@ fn named(field: &str, model: &str) -> Result<(), Fault> {
 }
 
 impl UpstreamSettings {
-    /// Whether its name, address and key have a form that can be used.
+    /// Whether its name and key have a form that can be used; [`Reach`] judges its address.
     ///
     /// # Errors
     /// What is wrong.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.name.is_empty() {
             return Err("`name` is empty".to_owned());
-        }
-        let url = Url::parse(&self.base_url)
-            .map_err(|error| format!("`base_url` is not an address: {error}"))?;
-        if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() {
-            return Err("`base_url` must be http or https, without a user name".to_owned());
         }
         if self.api_key.is_some() && self.api_key_env.is_some() {
             return Err("give `api_key` or `api_key_env`, not both".to_owned());
@@ -231,9 +242,6 @@ mod tests {
     fn an_upstream_is_checked_by_form_and_not_by_the_environment() {
         let check = |upstream: Value| Settings::check(&json!({"upstreams": [upstream]}));
         for wrong in [
-            json!({"name": "w", "base_url": "no address"}),
-            json!({"name": "w", "base_url": "file:///etc/passwd"}),
-            json!({"name": "w", "base_url": "http://user@host/v1"}),
             json!({"name": "w", "base_url": "http://h/v1", "api_key_env": "A", "api_key": "b"}),
             json!({"name": "", "base_url": "http://h/v1"}),
         ] {
@@ -243,6 +251,26 @@ mod tests {
         }
         let unset = json!({"name": "w", "base_url": "http://h/v1", "api_key_env": "BKG_NOT_SET"});
         assert_eq!(check(unset), Ok(()));
+    }
+
+    #[test]
+    fn an_upstream_that_is_out_of_reach_is_not_saved() {
+        let check = |url: &str| {
+            let upstream = json!({"name": "w", "base_url": url});
+            Settings::check_reach(&json!({"upstreams": [upstream]}), &Reach::default())
+        };
+        for wrong in [
+            "no address",
+            "file:///etc/passwd",
+            "http://user@host/v1",
+            "http://127.0.0.1/v1",
+        ] {
+            let fault = check(wrong).unwrap_err();
+            assert_eq!(fault.kind, FaultKind::Invalid);
+            assert!(fault.message.contains("upstream `w`"), "{fault}");
+            assert_eq!(fault.param.as_deref(), Some("upstreams"));
+        }
+        assert_eq!(check("https://api.example.com/v1"), Ok(()));
     }
 
     #[test]

@@ -13,6 +13,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::Reach;
+
 /// A host that stands alone.
 pub(crate) fn host() -> Host {
     host_in(&Directory::default(), Value::Object(serde_json::Map::new()))
@@ -28,6 +30,11 @@ pub(crate) fn host_in(directory: &Directory, settings: Value) -> Host {
     ));
     let life = CancellationToken::new();
     Host::new(Arc::new(settings), directory.clone(), gate, life)
+}
+
+/// Upstreams may be on this machine.
+pub(crate) fn near() -> Reach {
+    Reach::new(&[], &["127.0.0.1".to_owned()], None).unwrap()
 }
 
 /// The context of a call with a minute left.

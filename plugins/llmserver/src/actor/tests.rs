@@ -8,10 +8,10 @@ use messages::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{cx, host_in, models};
+use crate::testing::{cx, host_in, models, near};
 
 fn plugin(settings: Value, models: PathBuf) -> Result<Llmserver, Fault> {
-    Llmserver::new(&host_in(&Directory::default(), settings), models)
+    Llmserver::new(&host_in(&Directory::default(), settings), models, &near())
 }
 
 async fn ask<C: messages::call::Capability>(

@@ -1,8 +1,12 @@
 //! Models that run elsewhere: any server that speaks OpenAI's API, named in the settings.
 
+mod address;
 pub(crate) mod client;
 mod completion;
 mod embedding;
+mod entry;
+mod lookup;
+pub(crate) mod reach;
 mod refusal;
 mod sse;
 
@@ -14,7 +18,7 @@ use messages::{
     llmserver::{Model, ModelTask},
 };
 
-use self::client::Upstream;
+use self::{client::Upstream, reach::Reach};
 use crate::settings::UpstreamSettings;
 
 /// All upstreams of the settings, in their order; where two have a model, the first answers. One
@@ -28,10 +32,10 @@ pub(crate) struct Upstreams {
 impl Upstreams {
     /// Prepares a client for each; nothing is contacted yet. An upstream whose address or key
     /// cannot be used is logged and left out.
-    pub(crate) fn new(host: &Host, settings: &[UpstreamSettings]) -> Self {
+    pub(crate) fn new(host: &Host, settings: &[UpstreamSettings], reach: &Reach) -> Self {
         let mut upstreams = Self::default();
         for one in settings {
-            match Upstream::new(host, one) {
+            match Upstream::new(host, one, reach) {
                 Ok(upstream) => upstreams.usable.push(Arc::new(upstream)),
                 Err(fault) => {
                     log::error!("{fault}; its models are left out");

@@ -3,17 +3,24 @@
 use std::{env, time::Duration};
 
 use messages::{call::Cx, fault::Fault, host::Host};
-use reqwest::{Client, RequestBuilder, Response, redirect::Policy};
+use reqwest::{Client, Proxy, RequestBuilder, Response, Url, redirect::Policy};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::refusal;
+use super::{
+    lookup::{self, Resolver},
+    reach::{Reach, Target},
+    refusal,
+};
 use crate::settings::UpstreamSettings;
 
 /// How long a connection may take to stand.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long an upstream may stay silent: a long prompt is read before the first token comes.
 const SILENCE: Duration = Duration::from_secs(300);
+/// How long an unused connection is kept, and how often it is tried whether it still stands.
+const IDLE: Duration = Duration::from_secs(300);
+const ALIVE: Duration = Duration::from_secs(30);
 /// Longest whole answer, in bytes.
 const LONGEST_ANSWER: usize = 64 << 20;
 
@@ -21,7 +28,7 @@ const LONGEST_ANSWER: usize = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct Upstream {
     settings: UpstreamSettings,
-    base: String,
+    target: Target,
     key: Option<String>,
     client: Client,
     pub(super) host: Host,
@@ -31,21 +38,22 @@ impl Upstream {
     /// A client that follows no redirects, so that a key goes nowhere but to `base_url`.
     ///
     /// # Errors
-    /// When the address is not one of http or https, or the key's variable is not set.
-    pub(super) fn new(host: &Host, settings: &UpstreamSettings) -> Result<Self, Fault> {
+    /// When the address is not one that `reach` allows, or the key's variable is not set.
+    pub(super) fn new(
+        host: &Host,
+        settings: &UpstreamSettings,
+        reach: &Reach,
+    ) -> Result<Self, Fault> {
         let refuse = |what| settings.refusal(what);
         settings.check().map_err(refuse)?;
+        let target = reach.check(&settings.base_url).map_err(refuse)?;
         let key = key(settings).map_err(refuse)?;
-        let client = crate::tls::client()
-            .redirect(Policy::none())
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
-            .tcp_nodelay(true)
-            .build()
+        let client = connector(&settings.name, &target)
+            .and_then(reqwest::ClientBuilder::build)
             .map_err(|error| refuse(error.to_string()))?;
         Ok(Self {
-            base: settings.base_url.trim_end_matches('/').to_owned(),
             settings: settings.clone(),
+            target,
             key,
             client,
             host: host.clone(),
@@ -64,7 +72,14 @@ impl Upstream {
 
     /// Its API's root, without a slash at the end.
     pub(super) fn base(&self) -> &str {
-        &self.base
+        self.settings.base_url.trim_end_matches('/')
+    }
+
+    /// `path` below its API's root.
+    fn at(&self, path: &str) -> Url {
+        let mut url = self.target.url().clone();
+        url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
+        url
     }
 
     /// Posts `body` and waits for the head of an answer of success. Ends with the call.
@@ -77,7 +92,7 @@ impl Upstream {
         body: &impl Serialize,
         cx: &Cx,
     ) -> Result<Response, Fault> {
-        let request = self.client.post(format!("{}{path}", self.base)).json(body);
+        let request = self.client.post(self.at(path)).json(body);
         let request = self.signed(request).header("x-request-id", cx.request_id());
         let response = self
             .while_wanted(cx, request.send())
@@ -134,6 +149,25 @@ impl Upstream {
             Some(key) => request.bearer_auth(key),
             None => request,
         }
+    }
+}
+
+/// How connections to `target` are made: only to addresses that it may have.
+fn connector(name: &str, target: &Target) -> reqwest::Result<reqwest::ClientBuilder> {
+    let resolver = Resolver::new(name, target, lookup::of_system());
+    let client = crate::tls::client()
+        .redirect(Policy::none())
+        .dns_resolver(resolver)
+        .connect_timeout(CONNECT)
+        .read_timeout(SILENCE)
+        .tcp_nodelay(true)
+        .tcp_keepalive(ALIVE)
+        .pool_idle_timeout(IDLE)
+        // What the environment says of proxies is meant for others.
+        .no_proxy();
+    match target.proxy() {
+        Some(proxy) => Ok(client.proxy(Proxy::all(proxy.clone())?)),
+        None => Ok(client),
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::testing::{cx, cx_of, host};
+use crate::testing::{cx, cx_of, host, near};
 
 /// What the server got: the head's first line, all headers in lower case, and the body.
 struct Asked {
@@ -89,7 +89,7 @@ fn upstreams(address: &str) -> Upstreams {
         "models": ["big"], "embedding_models": ["vectors"],
     });
     let settings: UpstreamSettings = serde_json::from_value(settings).unwrap();
-    Upstreams::new(&host(), &[settings])
+    Upstreams::new(&host(), &[settings], &near())
 }
 
 fn chat(extra: Value) -> Chat {
@@ -356,7 +356,7 @@ fn a_bad_upstream_disables_itself_alone() {
         json!({"name": "good", "base_url": "http://h/v1", "models": ["fine", "shared"]}),
     ];
     let settings = settings.map(|one| serde_json::from_value(one).unwrap());
-    let upstreams = Upstreams::new(&host(), &settings);
+    let upstreams = Upstreams::new(&host(), &settings, &near());
     let listed = upstreams.list(0).into_iter().map(|model| model.id);
     assert_eq!(listed.collect::<Vec<_>>(), ["fine", "shared"]);
     for model in ["fine", "shared"] {
