@@ -100,6 +100,9 @@ settings! {
     Log {
         /// What is logged, in the syntax of `env_logger`: `info,brainml=debug`.
         filter: String = "info".to_owned(),
+        /// How lines are written to standard error: `text` for people, `json` for programs, one
+        /// object a line.
+        format: LogFormat = LogFormat::Text,
         /// Log lines kept in memory for `bkg logs` and the live view.
         keep: usize = 16_384,
     }
@@ -127,6 +130,16 @@ pub enum ForwardedBy {
     XForwardedFor,
     /// `Forwarded` of RFC 7239, as `forwarded`.
     Forwarded,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
 }
 
 /// A text that is never shown.

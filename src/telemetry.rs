@@ -3,7 +3,7 @@
 use std::io;
 
 use actix::Arbiter;
-use logbroker::{InstallError, Intake, Limits, LogBroker, Ring};
+use logbroker::{Format, InstallError, Intake, Limits, LogBroker, Ring};
 use messages::fault::panic_text;
 
 use crate::settings;
@@ -32,7 +32,7 @@ impl Telemetry {
         };
         let (intake, ring) = LogBroker::ends(limits);
         let filter = if everyone { &log.filter } else { QUIET };
-        install(filter, &intake)?;
+        install(filter, log.format, &intake)?;
         log_panics();
         let broker = LogBroker::start(intake, ring.clone())?;
         Ok(Self {
@@ -47,8 +47,12 @@ impl Telemetry {
     }
 }
 
-fn install(filter: &str, intake: &Intake) -> Result<(), InstallError> {
-    match logbroker::install(filter, &PLUGINS, intake.clone()) {
+fn install(filter: &str, format: settings::LogFormat, intake: &Intake) -> Result<(), InstallError> {
+    let format = match format {
+        settings::LogFormat::Text => Format::Text,
+        settings::LogFormat::Json => Format::Json,
+    };
+    match logbroker::install(filter, format, &PLUGINS, intake.clone()) {
         Err(InstallError::Installed(_)) => Ok(()),
         other => other,
     }

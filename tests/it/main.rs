@@ -11,6 +11,7 @@
     reason = "a test that is surprised should fail"
 )]
 
+mod access_log;
 mod backup;
 mod brainml;
 mod cli;

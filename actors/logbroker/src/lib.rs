@@ -42,4 +42,4 @@ pub use broker::LogBroker;
 pub use cursor::{Cursor, Filter, Frame, Resume};
 pub use intake::Intake;
 pub use ring::{Figures, Hello, Limits, Ring};
-pub use tee::{InstallError, install};
+pub use tee::{Format, InstallError, install};

@@ -1,15 +1,16 @@
 //! The back end of the `log` crate: each record goes to the terminal and to the broker.
 
-use std::{cell::Cell, collections::BTreeMap, io::Write};
+mod line;
 
-use env_logger::{Builder, Target, WriteStyle, fmt::Formatter};
+use std::cell::Cell;
+
+use env_logger::{Builder, Target, WriteStyle};
 use jiff::Timestamp;
-use log::{
-    LevelFilter, Log, Metadata, Record, SetLoggerError,
-    kv::{self, Key, Value, VisitSource},
-};
+use log::{LevelFilter, Log, Metadata, Record, SetLoggerError};
 use messages::log_record::{LogRecord, Stream};
 
+pub use self::line::Format;
+use self::line::fields;
 use crate::{escape::escape, intake::Intake, tag::Tagger};
 
 /// Targets that say more than anyone wants to hear, unless the filter names them.
@@ -38,14 +39,29 @@ pub enum InstallError {
     Installed(#[from] SetLoggerError),
 }
 
-/// Installs the back end, which writes to standard error, in colour where that is a terminal. `filter` has the form of `RUST_LOG` and holds for the terminal and the
-/// broker alike; `plugins` are the targets that are taken for plugins.
+/// Installs the back end, which writes to standard error, as text in colour where that is a
+/// terminal. `filter` has the form of `RUST_LOG` and holds for the terminal and the broker alike;
+/// `plugins` are the targets that are taken for plugins.
 ///
 /// # Errors
 /// See [`InstallError`].
-pub fn install(filter: &str, plugins: &[&str], intake: Intake) -> Result<(), InstallError> {
+pub fn install(
+    filter: &str,
+    format: Format,
+    plugins: &[&str],
+    intake: Intake,
+) -> Result<(), InstallError> {
     check_filter(filter)?;
-    let tee = Tee::new(filter, WriteStyle::Auto, Target::Stderr, plugins, intake);
+    let style = match format {
+        Format::Text => WriteStyle::Auto,
+        Format::Json => WriteStyle::Never,
+    };
+    let screen = Screen {
+        format,
+        style,
+        target: Target::Stderr,
+    };
+    let tee = Tee::new(filter, screen, plugins, intake);
     let most = tee.terminal.filter();
     log::set_boxed_logger(Box::new(tee))?;
     log::set_max_level(most);
@@ -71,6 +87,13 @@ pub(crate) fn keep_off_the_broker() {
     BUSY.set(true);
 }
 
+/// Where lines are shown, and how.
+struct Screen {
+    format: Format,
+    style: WriteStyle,
+    target: Target,
+}
+
 struct Tee {
     terminal: env_logger::Logger,
     tagger: Tagger,
@@ -78,24 +101,18 @@ struct Tee {
 }
 
 impl Tee {
-    fn new(
-        filter: &str,
-        style: WriteStyle,
-        target: Target,
-        plugins: &[&str],
-        intake: Intake,
-    ) -> Self {
+    fn new(filter: &str, screen: Screen, plugins: &[&str], intake: Intake) -> Self {
         let tagger = Tagger::new(plugins);
         let mut builder = Builder::new();
         for (target, level) in QUIET {
             builder.filter_module(target, level);
         }
-        let on_terminal = tagger.clone();
+        let (on_terminal, format) = (tagger.clone(), screen.format);
         builder
             .parse_filters(filter)
-            .write_style(style)
-            .target(target)
-            .format(move |out, record| print(out, record, &on_terminal.tag(record)));
+            .write_style(screen.style)
+            .target(screen.target)
+            .format(move |out, record| format.print(out, record, &on_terminal.tag(record)));
         Self {
             terminal: builder.build(),
             tagger,
@@ -138,45 +155,6 @@ impl Log for Tee {
 
     fn flush(&self) {
         self.terminal.flush();
-    }
-}
-
-fn print(out: &mut Formatter, record: &Record<'_>, tag: &str) -> std::io::Result<()> {
-    let level = record.level();
-    let style = out.default_level_style(level);
-    let time = out.timestamp_millis();
-    let message = escape(&record.args().to_string());
-    write!(
-        out,
-        "{time} {style}{level:<5}{style:#} {} {message}",
-        escape(tag)
-    )?;
-    for (name, value) in fields(record) {
-        if name != "target" {
-            write!(out, " {name}={value}")?;
-        }
-    }
-    writeln!(out)
-}
-
-/// The pairs that were logged with a record, and its target.
-fn fields(record: &Record<'_>) -> BTreeMap<String, String> {
-    let target = ("target".to_owned(), escape(record.target()));
-    let mut fields = Fields(BTreeMap::from([target]));
-    // Collecting into a map cannot fail.
-    drop(record.key_values().visit(&mut fields));
-    fields.0
-}
-
-struct Fields(BTreeMap<String, String>);
-
-impl<'kvs> VisitSource<'kvs> for Fields {
-    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
-        if key.as_str() != "plugin" {
-            let value = escape(&value.to_string());
-            self.0.insert(escape(key.as_str()), value);
-        }
-        Ok(())
     }
 }
 

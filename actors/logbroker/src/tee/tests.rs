@@ -12,9 +12,9 @@ use messages::log_record::LogRecord;
 use super::*;
 
 #[derive(Clone, Default)]
-struct Screen(Arc<Mutex<Vec<u8>>>);
+struct Paper(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Screen {
+impl Write for Paper {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().write(bytes)
     }
@@ -26,16 +26,23 @@ impl Write for Screen {
 
 struct Desk {
     tee: Tee,
-    screen: Screen,
+    screen: Paper,
     intake: Intake,
 }
 
 impl Desk {
     fn new(filter: &str) -> Self {
-        let (screen, intake) = (Screen::default(), Intake::new(100));
-        let target = Target::Pipe(Box::new(screen.clone()));
-        let plugins = ["brainml"];
-        let tee = Tee::new(filter, WriteStyle::Never, target, &plugins, intake.clone());
+        Self::with_format(filter, Format::Text)
+    }
+
+    fn with_format(filter: &str, format: Format) -> Self {
+        let (screen, intake) = (Paper::default(), Intake::new(100));
+        let shown = Screen {
+            format,
+            style: WriteStyle::Never,
+            target: Target::Pipe(Box::new(screen.clone())),
+        };
+        let tee = Tee::new(filter, shown, &["brainml"], intake.clone());
         Self {
             tee,
             screen,
@@ -184,4 +191,56 @@ fn a_message_that_logs_while_it_is_formatted_does_no_harm() {
     let records = desk.records();
     assert!(records.iter().any(|record| record.message == "outer"));
     assert!(desk.screen().contains("outer"));
+}
+
+#[test]
+fn a_json_line_is_one_object_with_numbers_as_numbers() {
+    let desk = Desk::with_format("info", Format::Json);
+    let pairs: [(&str, log::kv::Value<'_>); 5] = [
+        ("status", 200_u16.into()),
+        ("took_ms", 1.5.into()),
+        ("path", "/a\u{1b}[2J\r\nforged".into()),
+        ("message", "not the record's own".into()),
+        ("plugin", "external".into()),
+    ];
+    desk.tee.log(
+        &Record::builder()
+            .level(Level::Info)
+            .target("bkg::http")
+            .args(format_args!("a \"quoted\"\nline"))
+            .key_values(&pairs)
+            .build(),
+    );
+    let screen = desk.screen();
+    assert_eq!(screen.lines().count(), 1, "{screen}");
+    let mut line: serde_json::Value = serde_json::from_str(&screen).unwrap();
+    let ts = line["ts"].take();
+    ts.as_str().unwrap().parse::<Timestamp>().unwrap();
+    let expected = serde_json::json!({
+        "ts": null, "level": "info", "plugin": "external", "target": "bkg::http",
+        "message": r#"a "quoted"\nline"#, "status": 200, "took_ms": 1.5,
+        "path": r"/a\u{1b}[2J\r\nforged", "message_": "not the record's own",
+    });
+    assert_eq!(line, expected);
+    assert_eq!(desk.records()[0].fields["status"], "200");
+}
+
+#[test]
+fn a_requests_line_does_not_say_to_people_what_its_message_says() {
+    let desk = Desk::new("info");
+    let pairs = [("took_ms", "1.0"), ("path", "/x"), ("caller", "key:1")];
+    desk.tee.log(
+        &Record::builder()
+            .level(Level::Info)
+            .target("bkg")
+            .args(format_args!("GET /x 200 1.0 ms"))
+            .key_values(&pairs)
+            .build(),
+    );
+    let screen = desk.screen();
+    assert!(
+        screen.ends_with(" GET /x 200 1.0 ms caller=key:1\n"),
+        "{screen}"
+    );
+    assert_eq!(desk.records()[0].fields["path"], "/x");
 }

@@ -1,0 +1,133 @@
+//! A record as a line on standard error: text for people, or JSON for programs.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
+
+use env_logger::fmt::Formatter;
+use jiff::Timestamp;
+use log::{
+    Record,
+    kv::{self, Key, Value, VisitSource},
+};
+use serde_json::{Map, Value as Json};
+
+use crate::escape::escape;
+
+/// How lines are written to standard error.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: each line is one JSON object.
+    Json,
+}
+
+/// What the message of a request's line says already, for people; `took_ms` tells such a line.
+const SAID: [&str; 5] = ["method", "path", "route", "status", "took_ms"];
+
+/// Names in a JSON line that are the record's own.
+const OWN: [&str; 5] = ["ts", "level", "plugin", "message", "target"];
+
+impl Format {
+    pub(super) fn print(
+        self,
+        out: &mut Formatter,
+        record: &Record<'_>,
+        tag: &str,
+    ) -> io::Result<()> {
+        match self {
+            Self::Text => print_text(out, record, tag),
+            Self::Json => print_json(out, record, tag),
+        }
+    }
+}
+
+fn print_text(out: &mut Formatter, record: &Record<'_>, tag: &str) -> io::Result<()> {
+    let level = record.level();
+    let style = out.default_level_style(level);
+    let time = out.timestamp_millis();
+    let message = escape(&record.args().to_string());
+    write!(
+        out,
+        "{time} {style}{level:<5}{style:#} {} {message}",
+        escape(tag)
+    )?;
+    let fields = fields(record);
+    let is_request = fields.contains_key("took_ms");
+    for (name, value) in &fields {
+        let said = is_request && SAID.contains(&name.as_str());
+        if name != "target" && !said {
+            write!(out, " {name}={value}")?;
+        }
+    }
+    writeln!(out)
+}
+
+fn print_json(out: &mut Formatter, record: &Record<'_>, tag: &str) -> io::Result<()> {
+    let mut line = Pairs(Map::new());
+    let own = [
+        format!("{:.3}", Timestamp::now()),
+        record.level().as_str().to_ascii_lowercase(),
+        escape(tag),
+        escape(&record.args().to_string()),
+        escape(record.target()),
+    ];
+    let own = OWN.into_iter().zip(own);
+    line.0
+        .extend(own.map(|(name, value)| (name.to_owned(), value.into())));
+    // Collecting into a map cannot fail.
+    drop(record.key_values().visit(&mut line));
+    serde_json::to_writer(&mut *out, &line.0)?;
+    writeln!(out)
+}
+
+/// The pairs of a record, with numbers as numbers.
+struct Pairs(Map<String, Json>);
+
+impl<'kvs> VisitSource<'kvs> for Pairs {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        let name = match key.as_str() {
+            "plugin" => return Ok(()),
+            own if OWN.contains(&own) => format!("{own}_"),
+            name => escape(name),
+        };
+        self.0.insert(name, json(&value));
+        Ok(())
+    }
+}
+
+fn json(value: &Value<'_>) -> Json {
+    let whole = || value.to_u64().map(Json::from);
+    let signed = || value.to_i64().map(Json::from);
+    let number = || value.to_f64().map(Json::from);
+    let yes_or_no = || value.to_bool().map(Json::from);
+    whole()
+        .or_else(signed)
+        .or_else(number)
+        .or_else(yes_or_no)
+        .unwrap_or_else(|| escape(&value.to_string()).into())
+}
+
+/// The pairs that were logged with a record, and its target.
+pub(super) fn fields(record: &Record<'_>) -> BTreeMap<String, String> {
+    let target = ("target".to_owned(), escape(record.target()));
+    let mut fields = Fields(BTreeMap::from([target]));
+    // Collecting into a map cannot fail.
+    drop(record.key_values().visit(&mut fields));
+    fields.0
+}
+
+struct Fields(BTreeMap<String, String>);
+
+impl<'kvs> VisitSource<'kvs> for Fields {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        if key.as_str() != "plugin" {
+            let value = escape(&value.to_string());
+            self.0.insert(escape(key.as_str()), value);
+        }
+        Ok(())
+    }
+}
