@@ -46,7 +46,7 @@ pub(super) async fn run(settings: &Settings, index: Index, json: bool) -> Result
             "there is no text, Markdown or JSON lines file under {path}"
         )));
     }
-    let client = Client::connect(settings, &["brainml", "llmserver"]).await?;
+    let client = Client::connect(settings, &["apikeys", "brainml", "llmserver"]).await?;
     let bar = bar(&found);
     let mut sender = Sender::new(&client, &index.collection, &bar);
     let done = sender.send_all(&found).await;

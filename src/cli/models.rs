@@ -32,7 +32,7 @@ struct ModelList {
 }
 
 pub(super) async fn run(settings: &Settings, command: Models, json: bool) -> Result<(), CliError> {
-    let client = Client::connect(settings, &["llmserver"]).await?;
+    let client = Client::connect(settings, &["apikeys", "llmserver"]).await?;
     let done = match command {
         Models::List => list(&client, json).await,
         Models::Pull { name, from } => pull(&client, &name, from, json).await,

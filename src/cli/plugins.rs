@@ -36,7 +36,12 @@ pub(super) enum Plugins {
 }
 
 pub(super) async fn run(settings: &Settings, command: Plugins, json: bool) -> Result<(), CliError> {
-    let client = Client::connect(settings, &[]).await?;
+    // What is changed is written down in the audit log.
+    let needs: &[&str] = match command {
+        Plugins::List | Plugins::Show { .. } => &[],
+        _ => &["apikeys"],
+    };
+    let client = Client::connect(settings, needs).await?;
     let done = perform(&client, command, json).await;
     client.close().await;
     done

@@ -1,5 +1,6 @@
 //! What an operator does: plugins, keys, users and models under `/admin`.
 
+pub(crate) mod audit;
 pub(crate) mod backups;
 pub(crate) mod keys;
 pub(crate) mod models;

@@ -6,9 +6,11 @@ use messages::brainml::{
     IndexDocuments, Indexed, ListCollections, Mode, Query, ReadStats, Results, Stats,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{
+    admin::audit::recorded,
     caller::{Allowed, BrainmlAdmin, BrainmlIndex, BrainmlQuery, BrainmlStats},
     error::{ErrorBody, Problem, bad_body, unreadable},
 };
@@ -85,7 +87,9 @@ pub(crate) async fn create(
             .map_err(|error| unreadable(&error, request.path()))?;
     }
     let name = name.into_inner();
-    let stats = caller.port().call(CreateCollection { name }).await?;
+    let (port, target) = (caller.port(), name.clone());
+    let make = port.call(CreateCollection { name });
+    let stats = recorded(&caller, "collection.create", &target, json!({}), make).await?;
     Ok(HttpResponse::Ok().json(stats))
 }
 
@@ -128,7 +132,9 @@ pub(crate) async fn remove(
     name: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let name = name.into_inner();
-    caller.port().call(DeleteCollection { name }).await?;
+    let (port, target) = (caller.port(), name.clone());
+    let delete = port.call(DeleteCollection { name });
+    recorded(&caller, "collection.delete", &target, json!({}), delete).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -143,11 +149,14 @@ pub(crate) async fn index(
     name: web::Path<String>,
     body: web::Json<Documents>,
 ) -> Result<HttpResponse, Problem> {
-    let ask = IndexDocuments {
-        collection: name.into_inner(),
-        documents: body.into_inner().documents,
-    };
-    let indexed = caller.port().call(ask).await?;
+    let (collection, documents) = (name.into_inner(), body.into_inner().documents);
+    let (port, target) = (caller.port(), collection.clone());
+    let detail = json!({"documents": documents.len()});
+    let index = port.call(IndexDocuments {
+        collection,
+        documents,
+    });
+    let indexed = recorded(&caller, "documents.index", &target, detail, index).await?;
     Ok(HttpResponse::Ok().json(indexed))
 }
 
@@ -175,10 +184,10 @@ pub(crate) async fn forget(
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let (collection, id) = path.into_inner();
-    let change = caller
-        .port()
-        .call(DeleteDocument { collection, id })
-        .await?;
+    let (port, target) = (caller.port(), collection.clone());
+    let detail = json!({"document": id});
+    let delete = port.call(DeleteDocument { collection, id });
+    let change = recorded(&caller, "documents.forget", &target, detail, delete).await?;
     Ok(HttpResponse::Ok().json(change))
 }
 

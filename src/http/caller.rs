@@ -27,7 +27,9 @@ use messages::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Edge, auth::CookiePolicy, error::Problem, request_id::RequestId, tally::Tally};
+use super::{
+    Edge, address, auth::CookiePolicy, error::Problem, request_id::RequestId, tally::Tally,
+};
 
 /// A scope that a route needs, as a type.
 pub(crate) trait Need: 'static {
@@ -176,6 +178,7 @@ pub(crate) fn origin(request: &HttpRequest, caller: Arc<Caller>) -> Origin {
         request_id: RequestId::of(request),
         trace: trace.and_then(|value| value.to_str().ok()).map(Arc::from),
         caller,
+        address: address::of(request),
         deadline: None,
         cancel: CancellationToken::new(),
     }

@@ -63,6 +63,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
         ("put", &mut item.put),
         ("post", &mut item.post),
         ("delete", &mut item.delete),
+        ("patch", &mut item.patch),
     ];
     let present = known.into_iter();
     present.filter_map(|(method, operation)| Some((method, operation.as_mut()?)))

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::gateway::{Gateway, answer};
 
 /// Every route of the contract that the plugins so far reach.
-const ROUTES: [&str; 41] = [
+const ROUTES: [&str; 44] = [
     "GET /health",
     "GET /health/live",
     "GET /health/ready",
@@ -35,6 +35,9 @@ const ROUTES: [&str; 41] = [
     "DELETE /admin/keys/{id}",
     "GET /admin/users",
     "POST /admin/users",
+    "PATCH /admin/users/{username}",
+    "GET /admin/audit",
+    "GET /admin/audit/verify",
     "POST /admin/models/pull",
     "POST /admin/backups",
     "GET /admin/backups",

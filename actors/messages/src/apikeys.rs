@@ -14,7 +14,14 @@ use utoipa::ToSchema;
 
 use crate::{call::Capability, fault::Fault};
 
+mod audit;
 pub mod secret;
+mod users;
+
+pub use self::{
+    audit::{AuditBreak, AuditEntry, AuditVerdict, ListAudit, RecordAudit, VerifyAudit},
+    users::{ChangeUser, CreateUser, ListUsers, Role, User, UserChange},
+};
 
 /// The name of a capability that a key may use, such as `llm.chat`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -118,6 +125,14 @@ impl Scopes {
         other.0.iter().all(|scope| self.allow(scope))
     }
 
+    /// What both allow.
+    #[must_use]
+    pub fn shared_with(&self, other: &Self) -> Self {
+        let all = self.0.union(&other.0);
+        let shared = all.filter(|scope| self.allow(scope) && other.allow(scope));
+        shared.cloned().collect()
+    }
+
     /// Whether nothing is allowed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -154,6 +169,15 @@ impl Caller {
             id: "owner".to_owned(),
             user: "admin".to_owned(),
             scopes: Scopes::from_iter([Scope::EVERYTHING]),
+        }
+    }
+
+    /// Someone who is not known (yet), such as who tries to log in.
+    pub fn nobody() -> Self {
+        Self {
+            id: "nobody".to_owned(),
+            user: String::new(),
+            scopes: Scopes::default(),
         }
     }
 
@@ -219,6 +243,13 @@ impl Credentials {
         self.write().remove(digest);
     }
 
+    /// Replaces all that `user` holds.
+    pub fn replace_of(&self, user: &str, table: HashMap<Digest, Grant>) {
+        let mut all = self.write();
+        all.retain(|_, grant| grant.caller.user != user);
+        all.extend(table);
+    }
+
     /// Replaces all.
     pub fn replace(&self, table: HashMap<Digest, Grant>) {
         *self.write() = table;
@@ -262,20 +293,6 @@ pub struct NewKey {
     /// Everything else.
     #[serde(flatten)]
     pub about: Key,
-}
-
-/// A user as it may be shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct User {
-    /// The name that the user logs in with.
-    pub username: String,
-    /// What the user may do.
-    pub scopes: Scopes,
-    /// When the user was made.
-    #[schema(value_type = String, format = DateTime)]
-    pub created_at: Timestamp,
-    /// Whether the user may log in.
-    pub disabled: bool,
 }
 
 /// A session just opened.
@@ -367,22 +384,6 @@ pub struct RevokeKey {
     pub id: String,
 }
 
-/// Makes a user. Its scopes may not go beyond the caller's.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CreateUser {
-    /// 1 to 64 characters of `a-z 0-9 . _ -`.
-    pub username: String,
-    /// At least 8 characters.
-    pub password: String,
-    /// What the user may do.
-    pub scopes: Scopes,
-}
-
-/// Lists the users.
-#[derive(Debug, Clone)]
-pub struct ListUsers;
-
 capabilities! {
     Login = "apikeys.login" -> NewSession,
     Logout = "apikeys.logout" -> (),
@@ -392,4 +393,5 @@ capabilities! {
     RevokeKey = "apikeys.revoke_key" -> (),
     CreateUser = "apikeys.create_user" -> User,
     ListUsers = "apikeys.list_users" -> Vec<User>,
+    ChangeUser = "apikeys.change_user" -> User,
 }

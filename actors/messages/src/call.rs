@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Debug,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -38,6 +39,8 @@ pub struct Origin {
     pub trace: Option<Arc<str>>,
     /// Who asks, with which scopes.
     pub caller: Arc<Caller>,
+    /// The client's address; nothing for the owner's socket and the gateway's own work.
+    pub address: Option<IpAddr>,
     /// No call made for this origin outlives this instant.
     pub deadline: Option<Instant>,
     /// Fires when whoever asked has gone away.
@@ -51,6 +54,7 @@ impl Origin {
             request_id: format!("internal-{plugin}").into(),
             trace: None,
             caller: Arc::new(Caller::owner()),
+            address: None,
             deadline: None,
             cancel: CancellationToken::new(),
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use messages::{
     apikeys::{
-        Authenticate, CreateKey, CreateUser, Credentials, ListKeys, ListUsers, Login, Logout,
-        RevokeKey,
+        Authenticate, ChangeUser, CreateKey, CreateUser, Credentials, ListAudit, ListKeys,
+        ListUsers, Login, Logout, RecordAudit, RevokeKey, VerifyAudit,
     },
     call::Call,
     fault::Fault,
@@ -68,7 +68,11 @@ impl Plugin for Apikeys {
             .serve::<ListKeys>()
             .serve::<RevokeKey>()
             .serve::<CreateUser>()
-            .serve::<ListUsers>();
+            .serve::<ListUsers>()
+            .serve::<ChangeUser>()
+            .serve::<RecordAudit>()
+            .serve::<ListAudit>()
+            .serve::<VerifyAudit>();
     }
 }
 
@@ -92,9 +96,13 @@ serve! {
     Login => |registry, call| registry.login(call.body);
     Logout => |registry, call| registry.logout(call.body);
     Authenticate => |registry, call| registry.authenticate(call.body);
-    CreateKey => |registry, call| registry.create_key(call.cx.caller(), call.body);
+    CreateKey => |registry, call| registry.create_key(call.cx.origin(), call.body);
     ListKeys => |registry, call| registry.list_keys(call.cx.caller());
-    RevokeKey => |registry, call| registry.revoke_key(call.cx.caller(), call.body);
-    CreateUser => |registry, call| registry.create_user(call.cx.caller(), call.body);
+    RevokeKey => |registry, call| registry.revoke_key(call.cx.origin(), call.body);
+    CreateUser => |registry, call| registry.create_user(call.cx.origin(), call.body);
     ListUsers => |registry, call| registry.list_users(call.cx.caller());
+    ChangeUser => |registry, call| registry.change_user(call.cx.origin(), call.body);
+    RecordAudit => |registry, call| registry.record_audit(call.cx.origin(), call.body);
+    ListAudit => |registry, call| registry.list_audit(call.cx.caller(), call.body);
+    VerifyAudit => |registry, call| registry.verify_audit(call.cx.caller(), call.body);
 }

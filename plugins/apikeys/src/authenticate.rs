@@ -60,16 +60,16 @@ impl Registry {
 }
 
 fn find(conn: &mut SqliteConnection, digest: &Digest) -> Result<Option<Grant>, StoreError> {
-    let key: Option<KeyRow> = api_keys::table
+    let key: Option<(KeyRow, String)> = api_keys::table
         .inner_join(users::table)
         .filter(api_keys::digest.eq(digest.as_slice()))
         .filter(api_keys::revoked_at.is_null())
         .filter(users::disabled.eq(false))
-        .select(KeyRow::as_select())
+        .select((KeyRow::as_select(), users::scopes))
         .first(conn)
         .optional()?;
-    if let Some(key) = key {
-        return key.grant().map(|(_, grant)| Some(grant));
+    if let Some((key, scopes)) = key {
+        return key.grant(&scopes).map(|(_, grant)| Some(grant));
     }
     let session: Option<(SessionRow, String)> = sessions::table
         .inner_join(users::table)

@@ -4,14 +4,17 @@ use std::{fmt, sync::Arc};
 
 use diesel::prelude::*;
 use messages::{
-    apikeys::{Scope, Scopes},
+    apikeys::{Role, Scope, Scopes},
+    call::Origin,
     fault::Fault,
 };
+use serde_json::json;
 
 use crate::{
+    audit::{Deed, record},
     passwords,
     registry::Registry,
-    rows::{UserRow, write_scopes},
+    rows::UserRow,
     schema::users,
     users::LONGEST_PASSWORD,
 };
@@ -82,16 +85,16 @@ impl Registry {
     }
 
     fn add_admin(&self, password_hash: String) -> Result<(), Fault> {
-        let admin = UserRow {
-            username: ADMIN.to_owned(),
-            password_hash,
-            scopes: write_scopes(&Scopes::from_iter([Scope::EVERYTHING])),
-            created_at: self.clock.millis(),
-            disabled: false,
-        };
-        let insert = diesel::insert_into(users::table).values(admin);
-        self.store
-            .write_blocking(|conn| Ok(insert.execute(conn)?))?;
+        let now = self.clock.millis();
+        let scopes = Scopes::from_iter([Scope::EVERYTHING]);
+        let admin = UserRow::new(ADMIN.to_owned(), password_hash, Role::Admin, &scopes, now);
+        let deed = Deed::new("user.create", ADMIN, json!({"role": Role::Admin}));
+        self.store.write_blocking(|conn| {
+            diesel::insert_into(users::table)
+                .values(admin)
+                .execute(conn)?;
+            record(conn, now, &Origin::internal("apikeys"), &deed)
+        })?;
         log::info!("made the first user, {ADMIN}");
         Ok(())
     }

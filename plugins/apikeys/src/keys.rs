@@ -6,15 +6,18 @@ use messages::{
         Caller, CreateKey, Digest, Grant, Key, NewKey, RevokeKey, Scope,
         secret::{self, KEY_DIGITS},
     },
+    call::Origin,
     fault::Fault,
 };
+use serde_json::json;
 use store::StoreError;
 
 use crate::{
+    audit::{Deed, record},
     passwords::random,
     registry::Registry,
     rows::{KeyRow, read_digest, write_scopes},
-    schema::api_keys,
+    schema::{api_keys, users},
     users::check_scopes,
 };
 
@@ -25,12 +28,9 @@ const LONGEST_NAME: usize = 100;
 
 impl Registry {
     /// Makes a key for `caller`'s user, in force before this answers.
-    pub(crate) async fn create_key(
-        &self,
-        caller: &Caller,
-        request: CreateKey,
-    ) -> Result<NewKey, Fault> {
+    pub(crate) async fn create_key(&self, by: Origin, request: CreateKey) -> Result<NewKey, Fault> {
         let now = self.clock.millis();
+        let caller = &by.caller;
         check_request(caller, &request, now)?;
         let key = secret::key_from(&random(KEY_DIGITS));
         let row = KeyRow {
@@ -45,20 +45,29 @@ impl Registry {
             last_used_at: None,
         };
         let about = row.about()?;
-        self.insert_key(row).await?;
-        log::info!("{} made the key {}", caller.id, about.id);
+        let maker = caller.id.clone();
+        self.insert_key(row, by, &about).await?;
+        log::info!("{maker} made the key {}", about.id);
         Ok(NewKey { key, about })
     }
 
-    async fn insert_key(&self, row: KeyRow) -> Result<(), Fault> {
-        let (digest, grant) = row.grant()?;
-        let insert = move |conn: &mut SqliteConnection| {
+    async fn insert_key(&self, row: KeyRow, by: Origin, about: &Key) -> Result<(), Fault> {
+        let (digest, now) = (read_digest(&row.digest)?, row.created_at);
+        let detail = json!({
+            "name": about.name, "scopes": about.scopes, "expires_at": about.expires_at,
+        });
+        let deed = Deed::new("key.create", about.id.as_str(), detail);
+        self.write_and_publish(digest, move |conn| {
+            let scopes = scopes_of(conn, &row.username)?;
+            let (_, grant) = row.grant(&scopes)?;
             diesel::insert_into(api_keys::table)
                 .values(row)
                 .execute(conn)?;
-            Ok(())
-        };
-        self.write_and_publish(digest, grant, insert).await
+            record(conn, now, &by, &deed)?;
+            Ok(grant)
+        })
+        .await
+        .map(drop)
     }
 
     /// Publishes in the order of the writes, before the row is committed: a revocation that
@@ -66,14 +75,13 @@ impl Registry {
     pub(crate) async fn write_and_publish(
         &self,
         digest: Digest,
-        grant: Grant,
-        write: impl FnOnce(&mut SqliteConnection) -> Result<(), StoreError> + Send + 'static,
-    ) -> Result<(), Fault> {
+        write: impl FnOnce(&mut SqliteConnection) -> Result<Grant, StoreError> + Send + 'static,
+    ) -> Result<Grant, Fault> {
         let credentials = self.credentials.clone();
         let written = self.store.write(move |conn| {
-            write(conn)?;
-            credentials.publish(digest, grant);
-            Ok(())
+            let grant = write(conn)?;
+            credentials.publish(digest, grant.clone());
+            Ok(grant)
         });
         written.await.map_err(|error| {
             self.credentials.withdraw(&digest);
@@ -99,21 +107,17 @@ impl Registry {
     }
 
     /// Revokes a key: it is refused before this answers. Revoking it again changes nothing.
-    pub(crate) async fn revoke_key(
-        &self,
-        caller: &Caller,
-        request: RevokeKey,
-    ) -> Result<(), Fault> {
-        let (now, owner) = (self.clock.millis(), owner_only(caller));
+    pub(crate) async fn revoke_key(&self, by: Origin, request: RevokeKey) -> Result<(), Fault> {
+        let now = self.clock.millis();
         let RevokeKey { id } = request;
-        let credentials = self.credentials.clone();
+        let (credentials, maker) = (self.credentials.clone(), by.caller.id.clone());
         let revoked = self.store.write(move |conn| {
-            let row = revoke(conn, &id, owner, now)?;
+            let row = revoke(conn, &id, &by, now)?;
             credentials.withdraw(&read_digest(&row.digest)?);
             Ok(row.id)
         });
         let id = revoked.await?;
-        log::info!("{} revoked the key {id}", caller.id);
+        log::info!("{maker} revoked the key {id}");
         Ok(())
     }
 }
@@ -126,7 +130,7 @@ fn owner_only(caller: &Caller) -> Option<String> {
 fn revoke(
     conn: &mut SqliteConnection,
     id: &str,
-    owner: Option<String>,
+    by: &Origin,
     now: i64,
 ) -> Result<KeyRow, StoreError> {
     let found: Option<KeyRow> = api_keys::table
@@ -134,6 +138,7 @@ fn revoke(
         .select(KeyRow::as_select())
         .first(conn)
         .optional()?;
+    let owner = owner_only(&by.caller);
     let row = found
         .filter(|row| owner.is_none_or(|owner| owner == row.username))
         .ok_or_else(|| Fault::unknown("there is no key with this id; list the keys to see them"))?;
@@ -141,8 +146,24 @@ fn revoke(
         diesel::update(api_keys::table.find(&row.digest))
             .set(api_keys::revoked_at.eq(now))
             .execute(conn)?;
+        let detail = json!({"name": row.name, "user": row.username});
+        record(conn, now, by, &Deed::new("key.revoke", id, detail))?;
     }
     Ok(row)
+}
+
+/// What the user who is to have a key may do.
+fn scopes_of(conn: &mut SqliteConnection, username: &str) -> Result<String, StoreError> {
+    let user: Option<String> = users::table
+        .find(username)
+        .filter(users::disabled.eq(false))
+        .select(users::scopes)
+        .first(conn)
+        .optional()?;
+    user.ok_or_else(|| {
+        let told = format!("the user {username} is disabled: a key of his would not be taken");
+        Fault::conflict(told).into()
+    })
 }
 
 fn check_request(caller: &Caller, request: &CreateKey, now: i64) -> Result<(), Fault> {

@@ -2,7 +2,9 @@
 //! who asks. See README.md.
 
 mod actor;
+mod audit;
 mod authenticate;
+mod change_user;
 mod first_admin;
 mod keys;
 mod passwords;

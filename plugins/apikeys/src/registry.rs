@@ -6,6 +6,7 @@ use diesel::{prelude::*, sqlite::SqliteConnection};
 use jiff::Timestamp;
 use messages::{
     apikeys::{Credentials, Digest, Grant},
+    fault::Fault,
     host::Host,
 };
 use store::{Store, StoreError};
@@ -73,18 +74,61 @@ impl Registry {
     pub(crate) fn publish_all(&self) -> Result<(), StoreError> {
         let now = self.clock.millis();
         self.store.write_blocking(|conn| {
-            let table = live_grants(conn, now)?;
+            let table = live_grants(conn, now, None)?;
             self.credentials.replace(table);
             Ok(())
         })
     }
+
+    /// Changes something about a user, and publishes what all his credentials allow then, before
+    /// the change is committed: nobody is answered while a credential still allows more.
+    ///
+    /// # Errors
+    /// What `change` answered or the store said; the published table is then as before.
+    pub(crate) async fn change_and_publish<T: Send + 'static>(
+        &self,
+        user: String,
+        change: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let (credentials, now, name) =
+            (self.credentials.clone(), self.clock.millis(), user.clone());
+        let changed = self.store.write(move |conn| {
+            let value = change(conn)?;
+            credentials.replace_of(&name, live_grants(conn, now, Some(&name))?);
+            Ok(value)
+        });
+        match changed.await {
+            Ok(value) => Ok(value),
+            Err(error) => {
+                self.publish_again(user).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// After a change that may have been published and was not committed. What cannot be read now
+    /// is withdrawn: a credential that the table lacks is looked up in the database.
+    async fn publish_again(&self, user: String) {
+        let (credentials, now, name) =
+            (self.credentials.clone(), self.clock.millis(), user.clone());
+        let published = self.store.write(move |conn| {
+            credentials.replace_of(&name, live_grants(conn, now, Some(&name))?);
+            Ok(())
+        });
+        if let Err(why) = published.await {
+            log::warn!("what {user} may do could not be read: {why}");
+            self.credentials.replace_of(&user, HashMap::new());
+        }
+    }
 }
 
+/// Every credential that holds now, or those of one user.
 fn live_grants(
     conn: &mut SqliteConnection,
     now: i64,
+    user: Option<&str>,
 ) -> Result<HashMap<Digest, Grant>, StoreError> {
-    let keys: Vec<KeyRow> = api_keys::table
+    let mut keys = api_keys::table
         .inner_join(users::table)
         .filter(users::disabled.eq(false))
         .filter(api_keys::revoked_at.is_null())
@@ -93,15 +137,21 @@ fn live_grants(
                 .is_null()
                 .or(api_keys::expires_at.gt(now)),
         )
-        .select(KeyRow::as_select())
-        .load(conn)?;
-    let sessions: Vec<(SessionRow, String)> = sessions::table
+        .select((KeyRow::as_select(), users::scopes))
+        .into_boxed();
+    let mut sessions = sessions::table
         .inner_join(users::table)
         .filter(users::disabled.eq(false))
         .filter(sessions::expires_at.gt(now))
         .select((SessionRow::as_select(), users::scopes))
-        .load(conn)?;
-    let keys = keys.iter().map(KeyRow::grant);
+        .into_boxed();
+    if let Some(user) = user {
+        keys = keys.filter(users::username.eq(user));
+        sessions = sessions.filter(users::username.eq(user));
+    }
+    let keys: Vec<(KeyRow, String)> = keys.load(conn)?;
+    let sessions: Vec<(SessionRow, String)> = sessions.load(conn)?;
+    let keys = keys.iter().map(|(row, scopes)| row.grant(scopes));
     let sessions = sessions.iter().map(|(row, scopes)| row.grant(scopes));
     keys.chain(sessions).collect()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
-use messages::apikeys::{Caller, Digest, Grant, Key, Scope, Scopes, User};
+use messages::apikeys::{Caller, Digest, Grant, Key, Role, Scope, Scopes, User};
 use store::StoreError;
 
 use crate::schema::{api_keys, sessions, users};
@@ -23,15 +23,47 @@ pub(crate) struct UserRow {
     pub(crate) scopes: String,
     pub(crate) created_at: i64,
     pub(crate) disabled: bool,
+    pub(crate) role: String,
+    pub(crate) totp_secret: Option<Vec<u8>>,
+    pub(crate) totp_confirmed: bool,
+    pub(crate) totp_last_step: Option<i64>,
 }
 
 impl UserRow {
+    /// A user with neither history nor authenticator.
+    pub(crate) fn new(
+        username: String,
+        password_hash: String,
+        role: Role,
+        scopes: &Scopes,
+        created_at: i64,
+    ) -> Self {
+        Self {
+            username,
+            password_hash,
+            scopes: write_scopes(scopes),
+            created_at,
+            disabled: false,
+            role: role.as_str().to_owned(),
+            totp_secret: None,
+            totp_confirmed: false,
+            totp_last_step: None,
+        }
+    }
+
+    /// A role that this release does not know is no admin's.
+    pub(crate) fn role(&self) -> Role {
+        self.role.parse().unwrap_or_default()
+    }
+
     pub(crate) fn about(self) -> Result<User, StoreError> {
         Ok(User {
+            role: self.role(),
             username: self.username,
             scopes: read_scopes(&self.scopes),
             created_at: read_time(self.created_at)?,
             disabled: self.disabled,
+            totp: self.totp_confirmed,
         })
     }
 }
@@ -64,13 +96,14 @@ impl KeyRow {
         })
     }
 
-    /// What the key allows. A key that was never used notes its first use at once.
-    pub(crate) fn grant(&self) -> Result<(Digest, Grant), StoreError> {
+    /// What the key allows: what it says and what its user may do, whose `scopes` these are. A key
+    /// that was never used notes its first use at once.
+    pub(crate) fn grant(&self, scopes: &str) -> Result<(Digest, Grant), StoreError> {
         let used = self.last_used_at.map(read_time).transpose()?;
         let caller = Caller {
             id: format!("key:{}", self.id),
             user: self.username.clone(),
-            scopes: read_scopes(&self.scopes),
+            scopes: read_scopes(&self.scopes).shared_with(&read_scopes(scopes)),
         };
         let grant = Grant {
             caller: Arc::new(caller),
@@ -132,7 +165,7 @@ pub(crate) fn write_scopes(scopes: &Scopes) -> String {
 }
 
 /// A scope that this release does not know grants nothing.
-fn read_scopes(names: &str) -> Scopes {
+pub(crate) fn read_scopes(names: &str) -> Scopes {
     names
         .split_whitespace()
         .filter_map(|name| name.parse::<Scope>().ok())

@@ -7,6 +7,10 @@ diesel::table! {
         scopes -> Text,
         created_at -> BigInt,
         disabled -> Bool,
+        role -> Text,
+        totp_secret -> Nullable<Binary>,
+        totp_confirmed -> Bool,
+        totp_last_step -> Nullable<BigInt>,
     }
 }
 
@@ -31,6 +35,22 @@ diesel::table! {
         username -> Text,
         seen_at -> BigInt,
         expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    audit_log (seq) {
+        seq -> BigInt,
+        at -> BigInt,
+        actor -> Text,
+        username -> Text,
+        address -> Nullable<Text>,
+        request_id -> Text,
+        action -> Text,
+        target -> Text,
+        detail -> Text,
+        previous -> Binary,
+        hash -> Binary,
     }
 }
 

@@ -70,9 +70,9 @@ impl Registry {
             diesel::insert_into(sessions::table)
                 .values(row)
                 .execute(conn)?;
-            Ok(())
+            Ok(grant)
         };
-        self.write_and_publish(digest, grant, insert).await?;
+        self.write_and_publish(digest, insert).await?;
         log::info!("{} logged in as {}", user.username, caller.id);
         Ok(NewSession {
             secret,

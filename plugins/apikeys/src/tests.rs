@@ -1,6 +1,8 @@
 //! The plugin through its messages, by a clock of the test's own.
 
+mod audit;
 mod keys;
+mod roles;
 mod sessions;
 mod users;
 
@@ -15,8 +17,9 @@ use std::{
 use jiff::Timestamp;
 use messages::{
     apikeys::{
-        Authenticate, Caller, CreateKey, CreateUser, Credentials, Grant, ListKeys, ListUsers,
-        Login, Logout, NewKey, NewSession, RevokeKey, Scope, Scopes, secret,
+        Authenticate, Caller, ChangeUser, CreateKey, CreateUser, Credentials, Grant, ListAudit,
+        ListKeys, ListUsers, Login, Logout, NewKey, NewSession, RecordAudit, RevokeKey, Role,
+        Scope, Scopes, User, UserChange, VerifyAudit, secret,
     },
     call::{Call, Capability, Cx, Origin},
     fault::{Fault, FaultKind},
@@ -169,6 +172,7 @@ fn user(username: &str, list: &[Scope]) -> CreateUser {
     CreateUser {
         username: username.to_owned(),
         password: "long enough".to_owned(),
+        role: Role::User,
         scopes: scopes(list),
     }
 }

@@ -1,16 +1,19 @@
 //! Users: making and listing them.
 
-use diesel::prelude::*;
+use diesel::{prelude::*, sqlite::SqliteConnection};
 use messages::{
     apikeys::{Caller, CreateUser, Scope, Scopes, User},
+    call::Origin,
     fault::Fault,
 };
+use serde_json::json;
 use store::StoreError;
 
 use crate::{
+    audit::{Deed, record},
     first_admin::SHORTEST_PASSWORD,
     registry::Registry,
-    rows::{UserRow, write_scopes},
+    rows::UserRow,
     schema::users,
 };
 
@@ -21,27 +24,26 @@ pub(crate) const LONGEST_PASSWORD: usize = 1024;
 
 impl Registry {
     /// Makes a user on behalf of `caller`.
-    pub(crate) async fn create_user(
-        &self,
-        caller: &Caller,
-        request: CreateUser,
-    ) -> Result<User, Fault> {
+    pub(crate) async fn create_user(&self, by: Origin, request: CreateUser) -> Result<User, Fault> {
+        let caller = &by.caller;
         caller.require(&Scope::ADMIN)?;
-        check_username(&request.username)?;
+        let (username, role) = (request.username, request.role);
+        check_username(&username)?;
         check_password(&request.password)?;
-        check_scopes(caller, &request.scopes)?;
-        let row = UserRow {
-            username: request.username,
-            password_hash: self.passwords.hash(request.password).await?,
-            scopes: write_scopes(&request.scopes),
-            created_at: self.clock.millis(),
-            disabled: false,
-        };
+        let scopes = role.scopes(request.scopes)?;
+        check_scopes(caller, &scopes)?;
+        let hash = self.passwords.hash(request.password).await?;
+        let now = self.clock.millis();
+        let row = UserRow::new(username, hash, role, &scopes, now);
         let user = row.clone().about()?;
-        let username = row.username.clone();
-        let insert = move |conn: &mut _| insert(conn, row);
-        self.store.write(insert).await?;
-        log::info!("{} made the user {username}", caller.id);
+        let detail = json!({"role": role, "scopes": scopes});
+        let deed = Deed::new("user.create", row.username.as_str(), detail);
+        log::info!("{} makes the user {}", caller.id, row.username);
+        let write = move |conn: &mut SqliteConnection| {
+            insert(conn, row)?;
+            record(conn, now, &by, &deed)
+        };
+        self.store.write(write).await?;
         Ok(user)
     }
 
@@ -82,7 +84,7 @@ fn check_username(name: &str) -> Result<(), Fault> {
     .with_param("username"))
 }
 
-fn check_password(password: &str) -> Result<(), Fault> {
+pub(crate) fn check_password(password: &str) -> Result<(), Fault> {
     let long_enough = password.chars().count() >= SHORTEST_PASSWORD;
     if long_enough && password.len() <= LONGEST_PASSWORD {
         return Ok(());

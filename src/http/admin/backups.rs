@@ -5,9 +5,11 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use messages::fault::Fault;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::http::{
+    admin::audit::recorded,
     caller::{Admin, Allowed},
     error::{ErrorBody, Problem},
 };
@@ -49,7 +51,8 @@ pub(crate) struct Backups {
 ), security(("key" = [])))]
 #[post("/admin/backups")]
 pub(crate) async fn create(caller: Allowed<Admin>) -> Result<HttpResponse, Problem> {
-    let made = (caller.edge().backups.make)().await?;
+    let make = (caller.edge().backups.make)();
+    let made = recorded(&caller, "backup.create", "", json!({}), make).await?;
     log::info!("{} made the backup {}", caller.caller().id, made.name);
     Ok(HttpResponse::Created().json(made))
 }

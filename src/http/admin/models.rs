@@ -2,8 +2,10 @@
 
 use actix_web::{HttpResponse, post, web};
 use messages::llmserver::{PullModel, PullProgress};
+use serde_json::json;
 
 use crate::http::{
+    admin::audit::recorded,
     caller::{Admin, Allowed},
     error::{ErrorBody, Problem},
     openai::sse,
@@ -19,6 +21,8 @@ pub(crate) async fn pull(
     caller: Allowed<Admin>,
     body: web::Json<PullModel>,
 ) -> Result<HttpResponse, Problem> {
-    let progress = caller.port().call(body.into_inner()).await?;
+    let (port, ask) = (caller.port(), body.into_inner());
+    let (model, detail) = (ask.name.clone(), json!({"from": ask.from}));
+    let progress = recorded(&caller, "model.pull", &model, detail, port.call(ask)).await?;
     Ok(sse::respond(progress, &caller.edge().drain))
 }

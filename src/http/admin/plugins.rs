@@ -12,10 +12,11 @@ use messages::{
     },
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::http::{
+    admin::audit::recorded,
     caller::{Admin, Allowed},
     error::{ErrorBody, Problem},
 };
@@ -73,7 +74,15 @@ pub(crate) async fn start(
     name: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let name = name.into_inner();
-    ask(&caller, StartPlugin { name }).await
+    let target = name.clone();
+    change(
+        &caller,
+        "plugin.start",
+        &target,
+        json!({}),
+        StartPlugin { name },
+    )
+    .await
 }
 
 /// Stops a plugin and waits until it has stopped.
@@ -86,7 +95,15 @@ pub(crate) async fn stop(
     name: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let name = name.into_inner();
-    ask(&caller, StopPlugin { name }).await
+    let target = name.clone();
+    change(
+        &caller,
+        "plugin.stop",
+        &target,
+        json!({}),
+        StopPlugin { name },
+    )
+    .await
 }
 
 /// Stops and starts a plugin.
@@ -99,7 +116,15 @@ pub(crate) async fn restart(
     name: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let name = name.into_inner();
-    ask(&caller, RestartPlugin { name }).await
+    let target = name.clone();
+    change(
+        &caller,
+        "plugin.restart",
+        &target,
+        json!({}),
+        RestartPlugin { name },
+    )
+    .await
 }
 
 /// Changes a plugin's settings; a running plugin restarts with them.
@@ -113,12 +138,16 @@ pub(crate) async fn configure(
     body: web::Json<PluginConfig>,
 ) -> Result<HttpResponse, Problem> {
     let body = body.into_inner();
-    let change = ConfigurePlugin {
-        name: name.into_inner(),
+    let name = name.into_inner();
+    // Names alone: among the values there may be a secret.
+    let named: Vec<&String> = body.settings.keys().collect();
+    let detail = json!({"settings": named, "autostart": body.autostart != Change::Leave});
+    let wish = ConfigurePlugin {
+        name: name.clone(),
         settings: body.settings,
         autostart: body.autostart,
     };
-    ask(&caller, change).await
+    change(&caller, "plugin.configure", &name, detail, wish).await
 }
 
 /// The effective settings of a plugin, each with where it comes from.
@@ -139,5 +168,20 @@ where
     C: Capability<Reply: Serialize>,
 {
     let reply = caller.port().call(body).await?;
+    Ok(HttpResponse::Ok().json(reply))
+}
+
+async fn change<C>(
+    caller: &Allowed<Admin>,
+    action: &'static str,
+    name: &str,
+    detail: Value,
+    body: C,
+) -> Result<HttpResponse, Problem>
+where
+    C: Capability<Reply: Serialize>,
+{
+    let port = caller.port();
+    let reply = recorded(caller, action, name, detail, port.call(body)).await?;
     Ok(HttpResponse::Ok().json(reply))
 }

@@ -1,7 +1,7 @@
-//! Users: make and list.
+//! Users: make, list, change.
 
-use actix_web::{HttpResponse, get, post, web};
-use messages::apikeys::{CreateUser, ListUsers, User};
+use actix_web::{HttpResponse, get, patch, post, web};
+use messages::apikeys::{ChangeUser, CreateUser, ListUsers, User, UserChange};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -36,4 +36,23 @@ pub(crate) async fn create(
 pub(crate) async fn list(caller: Allowed<Admin>) -> Result<HttpResponse, Problem> {
     let users = caller.port().call(ListUsers).await?;
     Ok(HttpResponse::Ok().json(UserList { users }))
+}
+
+/// Changes a user: what is changed holds at once, for sessions and keys too.
+#[utoipa::path(tag = "identity", params(("username" = String, Path)), responses(
+    (status = 200, body = User), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
+    (status = 409, body = ErrorBody), (status = 422, body = ErrorBody)
+), security(("key" = [])))]
+#[patch("/admin/users/{username}")]
+pub(crate) async fn change(
+    caller: Allowed<Admin>,
+    username: web::Path<String>,
+    body: web::Json<UserChange>,
+) -> Result<HttpResponse, Problem> {
+    let ask = ChangeUser {
+        username: username.into_inner(),
+        change: body.into_inner(),
+    };
+    let user = caller.port().call(ask).await?;
+    Ok(HttpResponse::Ok().json(user))
 }

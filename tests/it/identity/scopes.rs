@@ -7,7 +7,7 @@ use super::scoped;
 use crate::gateway::{Gateway, answer};
 
 /// One route of each class with the scope that it needs.
-const CLASSES: [(&str, &str, &str); 22] = [
+const CLASSES: [(&str, &str, &str); 25] = [
     ("POST", "/v1/chat/completions", "llm.chat"),
     ("POST", "/v1/completions", "llm.chat"),
     ("POST", "/v1/embeddings", "llm.embed"),
@@ -32,6 +32,9 @@ const CLASSES: [(&str, &str, &str); 22] = [
     ("POST", "/admin/keys", "admin"),
     ("DELETE", "/admin/keys/k", "admin"),
     ("POST", "/admin/users", "admin"),
+    ("PATCH", "/admin/users/nobody", "admin"),
+    ("GET", "/admin/audit", "admin"),
+    ("GET", "/admin/audit/verify", "admin"),
     ("POST", "/admin/models/pull", "admin"),
     ("GET", "/ws/logs", "admin"),
 ];

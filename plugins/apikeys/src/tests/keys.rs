@@ -107,7 +107,10 @@ async fn nobody_hands_out_more_than_he_has() {
         scopes: scopes(&[Scope::ADMIN]),
         ..Caller::owner()
     };
-    let new = user("eve", &[Scope::EVERYTHING]);
+    let new = CreateUser {
+        role: Role::Admin,
+        ..user("eve", &[])
+    };
     assert_eq!(kind(house.ask_as(&admin, new).await), FaultKind::Denied);
 }
 
