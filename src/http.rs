@@ -23,8 +23,11 @@ use actix_web::web;
 use messages::{apikeys::Credentials, line::Directory};
 use utoipa_actix_web::{scope, service_config::ServiceConfig};
 
-use self::auth::CookiePolicy;
 pub(crate) use self::drain::Drain;
+use self::{
+    auth::CookiePolicy,
+    server::{body::Pace, places::Places},
+};
 
 /// What all handlers share.
 pub(crate) struct Edge {
@@ -38,6 +41,10 @@ pub(crate) struct Edge {
     pub(crate) store: health::StoreHealth,
     /// How backups are made and listed.
     pub(crate) backups: admin::backups::Backups,
+    /// The places for connections.
+    pub(crate) places: Places,
+    /// How fast bodies must come.
+    pub(crate) pace: Pace,
     /// How the gateway ends.
     pub(crate) drain: Arc<Drain>,
     /// The address that people see, where it is not the one that is listened on.

@@ -19,10 +19,12 @@ use serde::{Deserialize, Serialize};
 
 mod list;
 mod network;
+mod seconds;
 
 pub use self::{
     list::List,
     network::{Network, NetworkError},
+    seconds::Seconds,
 };
 
 macro_rules! settings {
@@ -84,6 +86,25 @@ settings! {
         drain_accept_seconds: u64 = 5,
         /// Seconds after which streams that have not finished are ended with an error.
         drain_seconds: u64 = 30,
+        /// Connections at once, of everyone together; 0 is no limit. The socket in the data
+        /// directory is not counted.
+        max_connections: usize = 16_384,
+        /// Connections at once from one address, or with IPv6 from one /64 network; 0 is no limit.
+        max_connections_per_address: usize = 1_024,
+        /// Seconds for the head of a request, from connecting or from its first byte.
+        head_seconds: Seconds = Seconds::of(5),
+        /// Seconds for the body of a request.
+        body_seconds: Seconds = Seconds::of(30),
+        /// Seconds for a body of documents to index.
+        documents_body_seconds: Seconds = Seconds::of(300),
+        /// Bytes a second that a body must bring, over each `body_rate_seconds`; 0 asks for none.
+        body_rate: u64 = 256,
+        /// Seconds over which `body_rate` is judged.
+        body_rate_seconds: Seconds = Seconds::of(10),
+        /// Seconds after which a connection without a request is closed.
+        keep_alive_seconds: Seconds = Seconds::of(60),
+        /// Seconds after which a client that takes nothing of its answer is cut off.
+        reader_seconds: Seconds = Seconds::of(30),
         /// The largest request body, in bytes; documents have their own limit.
         body_limit: usize = 2 << 20,
         /// The largest body of documents to index, in bytes.

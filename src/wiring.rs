@@ -29,8 +29,12 @@ use supervisor::{
 use crate::{
     guide,
     http::{
-        Drain, Edge, address::Proxies, auth::CookiePolicy, health::StoreHealth,
+        Drain, Edge,
+        address::Proxies,
+        auth::CookiePolicy,
+        health::StoreHealth,
         metrics::requests::Requests,
+        server::{body::Pace, places::Places},
     },
     settings::Settings,
     start_error::StartError,
@@ -90,6 +94,8 @@ impl House {
                 async move { store.health().await.map_err(Fault::from) }.boxed()
             })),
             backups: backups::makers(&self.store),
+            places: Places::of(server),
+            pace: Pace::of(server),
             drain: Arc::new(Drain::default()),
             public_url: server.public_url.clone(),
             proxies: Proxies::new(server),

@@ -8,7 +8,10 @@ use actix_web::{
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
-    http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue},
+    http::{
+        ConnectionType, StatusCode,
+        header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue},
+    },
     middleware::Next,
 };
 use futures_util::FutureExt;
@@ -18,6 +21,7 @@ use super::{
     Edge,
     caller::edge,
     error::{Problem, unsupported},
+    server::{turn::Turn, verdict::slow_body},
     tally::{Counted, Tally, Unanswered},
 };
 
@@ -57,12 +61,13 @@ fn made() -> Arc<str> {
 
 /// Wraps everything else.
 pub(crate) async fn around<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<Counted>, Error> {
     let id = RequestId::from_headers(request.headers());
     let edge = edge(request.request()).ok();
     let tally = Tally::begin(&request, id.0.clone());
+    let turn = Turn::begin(&mut request, edge.as_ref().map(|edge| edge.pace));
     if let Some(edge) = &edge {
         edge.requests.begin();
     }
@@ -76,12 +81,16 @@ pub(crate) async fn around<B: MessageBody + 'static>(
     let what = format!("{} {}", request.method(), request.path());
     let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
     unanswered.answered();
+    if turn.was_slow() {
+        // Whatever the handler made of a body that broke off.
+        return Err(refused(&slow_body().into()));
+    }
     match outcome {
         Ok(Ok(mut response)) => {
             response.headers_mut().insert(HEADER, id.header());
             let status = response.status();
             tally.route(response.request());
-            let counted = |body: B| Counted::new(body.boxed(), status, tally, edge);
+            let counted = |body: B| Counted::new(body.boxed(), status, tally, edge, turn);
             Ok(response.map_body(|_, body| counted(body)))
         }
         Ok(Err(error)) => Err(refused(&error)),
@@ -97,6 +106,11 @@ pub(crate) async fn around<B: MessageBody + 'static>(
 fn refused(error: &Error, id: &RequestId, tally: &Tally, edge: Option<&Edge>) -> Error {
     let mut response = error.error_response();
     response.headers_mut().insert(HEADER, id.header());
+    if response.status() == StatusCode::REQUEST_TIMEOUT {
+        response
+            .head_mut()
+            .set_connection_type(ConnectionType::Close);
+    }
     tally.end(response.status().as_u16(), 0, edge);
     InternalError::from_response(error.to_string(), response).into()
 }

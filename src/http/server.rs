@@ -1,36 +1,45 @@
 //! The listening sockets: TCP for everyone, and the socket in the data directory for its owner.
 
+pub(crate) mod body;
+mod connection;
+mod front;
+pub(crate) mod places;
+pub(crate) mod pulse;
+mod socket;
+pub(crate) mod turn;
+pub(crate) mod verdict;
+
 use std::{
-    any::Any,
-    fs::Permissions,
     io,
     net::{SocketAddr, TcpListener},
-    os::unix::{fs::PermissionsExt, net::UnixListener},
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
+use actix_http::{HttpService, KeepAlive, error::DispatchError};
+use actix_server::GracefulShutdownSignal;
+use actix_service::{ServiceFactory, ServiceFactoryExt, map_config};
 use actix_web::{
-    App, HttpServer,
-    dev::{Extensions, Server, ServerHandle},
+    App,
+    dev::{AppConfig, Extensions, Server, ServerHandle},
     middleware::from_fn,
-    rt::net::{TcpStream, UnixStream},
     web,
 };
-use socket2::SockRef;
 use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
 
+use self::{
+    connection::Connection,
+    front::{Front, Guest},
+    pulse::LINGER,
+    socket::HiddenSocket,
+};
 use super::{
     Edge,
     caller::{self, LocalSocket},
     error, json, openapi, request_id, routes,
 };
 use crate::{settings, start_error::StartError};
-
-/// A peer that has acknowledged nothing for this long is gone: a session that is not polled cannot
-/// notice that by itself.
-const PEER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A server that listens and is not yet running.
 pub(crate) struct Listening {
@@ -51,31 +60,34 @@ pub(crate) fn listen(
     tcp: bool,
     path: &Path,
 ) -> Result<Listening, StartError> {
-    let (listener, socket) = HiddenSocket::bind(path)?;
-    let workers = if tcp { workers(settings) } else { 1 };
-    let drain = Duration::from_secs(settings.drain_seconds);
-    let mut server = HttpServer::new(move || app(&edge))
-        .workers(workers)
-        .tcp_nodelay(true)
-        // Otherwise a client that has left does not cancel its handler.
-        .h1_allow_half_closed(false)
-        .on_connect(greet)
+    let (owners, socket) = HiddenSocket::bind(path)?;
+    let builder = Server::build()
+        .workers(if tcp { workers(settings) } else { 1 })
+        // The front counts connections, and says no aloud; a worker that counts stops accepting.
+        .max_concurrent_connections(usize::MAX)
         .disable_signals()
-        .shutdown_timeout(drain.as_secs() + 1)
-        .listen_uds(listener)
+        .shutdown_timeout(settings.drain_seconds.saturating_add(1));
+    let closing = builder.graceful_shutdown_signal();
+    let front = Front::new(edge.places.clone(), settings);
+    let serve = move || http(&edge, &closing).map_err(|error| log::debug!("{error}"));
+    let (local, serve_local) = (front.clone(), serve.clone());
+    let mut builder = builder
+        .listen_uds("owner", owners, move || {
+            local.clone().local().and_then(serve_local())
+        })
         .map_err(|error| StartError::file(path, error))?;
     let mut address = None;
     if tcp {
-        let wanted = SocketAddr::from((settings.host, settings.port));
         let fault = |error| StartError::Listen {
-            address: wanted,
+            address: SocketAddr::from((settings.host, settings.port)),
             error,
         };
-        let listener = TcpListener::bind(wanted).map_err(fault)?;
+        let listener = bind(settings).map_err(fault)?;
         address = Some(listener.local_addr().map_err(fault)?);
-        server = server.listen(listener).map_err(fault)?;
+        let serve = move || front.clone().tcp().and_then(serve());
+        builder = builder.listen("everyone", listener, serve).map_err(fault)?;
     }
-    let server = server.run();
+    let server = builder.run();
     let handle = server.handle();
     Ok(Listening {
         address,
@@ -83,6 +95,31 @@ pub(crate) fn listen(
         server,
         handle,
     })
+}
+
+fn bind(settings: &settings::Server) -> io::Result<TcpListener> {
+    TcpListener::bind((settings.host, settings.port))
+}
+
+/// What speaks HTTP over a connection. The connection keeps its own time, and nothing else does.
+fn http(
+    edge: &web::Data<Edge>,
+    closing: &GracefulShutdownSignal,
+) -> impl ServiceFactory<Guest, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
+{
+    let closing = closing.clone();
+    HttpService::build()
+        .keep_alive(KeepAlive::Os)
+        .client_request_timeout(Duration::ZERO)
+        .client_disconnect_timeout(LINGER)
+        // Otherwise a client that has left does not cancel its handler.
+        .h1_allow_half_closed(false)
+        .graceful_shutdown_signal(move || {
+            let closing = closing.clone();
+            async move { closing.notified().await }
+        })
+        .on_connect_ext(greet)
+        .h1(map_config(app(edge), |()| AppConfig::default()))
 }
 
 fn workers(settings: &settings::Server) -> usize {
@@ -121,54 +158,10 @@ fn app(
         .wrap(from_fn(request_id::around))
 }
 
-/// Notes who is at the other end, and makes sure that a dead peer is noticed.
-fn greet(connection: &dyn Any, extensions: &mut Extensions) {
-    if connection.is::<UnixStream>() {
+/// Notes for every request who is at the other end, and what the connection is at.
+fn greet(connection: &Connection, extensions: &mut Extensions) {
+    extensions.insert(connection.pulse());
+    if connection.is_local() {
         extensions.insert(LocalSocket);
-    }
-    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
-        let set = SockRef::from(stream).set_tcp_user_timeout(Some(PEER_TIMEOUT));
-        if let Err(error) = set {
-            log::debug!("TCP_USER_TIMEOUT: {error}");
-        }
-    }
-}
-
-/// A socket that only the owner may connect to, under a name that nobody looks for until
-/// [`HiddenSocket::publish`].
-#[derive(Debug)]
-pub(crate) struct HiddenSocket {
-    hidden: PathBuf,
-    path: PathBuf,
-}
-
-impl HiddenSocket {
-    /// Files that are there already are a dead gateway's: the directory is ours.
-    fn bind(path: &Path) -> Result<(UnixListener, Self), StartError> {
-        let hidden = path.with_extension("sock.new");
-        let bind = || {
-            remove(path)?;
-            remove(&hidden)?;
-            let listener = UnixListener::bind(&hidden)?;
-            std::fs::set_permissions(&hidden, Permissions::from_mode(0o600))?;
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        };
-        let listener = bind().map_err(|error| StartError::file(path, error))?;
-        let path = path.to_owned();
-        Ok((listener, Self { hidden, path }))
-    }
-
-    /// Lets commands find it.
-    pub(crate) fn publish(self) -> Result<(), StartError> {
-        let renamed = std::fs::rename(&self.hidden, &self.path);
-        renamed.map_err(|error| StartError::file(&self.path, error))
-    }
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }

@@ -21,7 +21,7 @@ use actix_web::{
 };
 use messages::apikeys::Caller;
 
-use super::{Edge, address};
+use super::{Edge, address, server::turn::Turn};
 
 /// The status in logs of an answer whose client left before its end, as nginx has it.
 pub(crate) const CLIENT_CLOSED: u16 = 499;
@@ -166,6 +166,7 @@ pub(crate) struct Counted {
     status: StatusCode,
     tally: Tally,
     edge: Option<web::Data<Edge>>,
+    _turn: Turn,
 }
 
 /// How much of a body has not been sent.
@@ -177,12 +178,13 @@ enum Left {
 }
 
 impl Counted {
-    /// Counts `body`, the answer of `status`.
+    /// Counts `body`, the answer of `status`, which ends its `turn`.
     pub(crate) fn new(
         body: BoxBody,
         status: StatusCode,
         tally: Tally,
         edge: Option<web::Data<Edge>>,
+        turn: Turn,
     ) -> Self {
         let left = match body.size() {
             BodySize::None => Left::Bytes(0),
@@ -198,6 +200,7 @@ impl Counted {
             status,
             tally,
             edge,
+            _turn: turn,
         }
     }
 }

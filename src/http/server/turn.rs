@@ -1,0 +1,52 @@
+//! A request's turn on its connection: from its head to the end of its answer.
+
+use std::{cell::Cell, rc::Rc};
+
+use actix_web::dev::{Payload, ServiceRequest};
+
+use super::{body::Pace, pulse::Pulse};
+
+/// The connection is busy as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pulse: Option<Rc<Pulse>>,
+    slow: Rc<Cell<bool>>,
+}
+
+impl Turn {
+    /// Begins the turn of `request`, whose body must keep `pace`.
+    pub(crate) fn begin(request: &mut ServiceRequest, pace: Option<Pace>) -> Self {
+        let pulse = request.request().conn_data::<Rc<Pulse>>().cloned();
+        if let Some(pulse) = &pulse {
+            pulse.begin();
+        }
+        let slow = Rc::default();
+        if let Some(pace) = pace {
+            match request.take_payload() {
+                Payload::None => {}
+                body => {
+                    let body = pace.keep(body, request.path(), Rc::clone(&slow));
+                    request.set_payload(body);
+                }
+            }
+        }
+        Self { pulse, slow }
+    }
+
+    /// Whether the body came too slowly. Nothing more of it is waited for, then.
+    pub(crate) fn was_slow(&self) -> bool {
+        let slow = self.slow.get();
+        if slow && let Some(pulse) = &self.pulse {
+            pulse.leave();
+        }
+        slow
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.end();
+        }
+    }
+}
