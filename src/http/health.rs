@@ -37,6 +37,8 @@ pub(crate) struct HealthDetail {
     version: &'static str,
     /// Seconds since the start.
     uptime_seconds: u64,
+    /// Connections of everyone, the owner's aside.
+    connections: usize,
     /// All plugins.
     plugins: Vec<PluginState>,
 }
@@ -70,6 +72,7 @@ pub(crate) async fn detail(caller: Allowed<Anyone>) -> HttpResponse {
         health: readiness(edge).await,
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: edge.started.elapsed().as_secs(),
+        connections: edge.places.in_use(),
         plugins: edge.directory.states(),
     })
 }

@@ -19,6 +19,7 @@ mod cranfield;
 mod crash;
 mod database;
 mod drain;
+mod edge;
 mod fake_upstream;
 mod faults;
 mod gateway;

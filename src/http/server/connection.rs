@@ -140,9 +140,9 @@ impl Carrier {
 }
 
 /// Something with two ends.
-trait Socket: AsyncRead + AsyncWrite {}
+trait Socket: AsyncRead + AsyncWrite + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite> Socket for T {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Socket for T {}
 
 impl AsyncRead for Connection {
     fn poll_read(

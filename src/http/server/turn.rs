@@ -2,7 +2,10 @@
 
 use std::{cell::Cell, rc::Rc};
 
-use actix_web::dev::{Payload, ServiceRequest};
+use actix_web::{
+    HttpMessage,
+    dev::{Payload, ServiceRequest},
+};
 
 use super::{body::Pace, pulse::Pulse};
 

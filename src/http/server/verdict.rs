@@ -23,7 +23,7 @@ pub(super) fn slow_head() -> Vec<u8> {
 /// For a connection for which there is no place, with its own head.
 pub(super) fn no_place() -> Vec<u8> {
     let text = "too many connections, of everyone or from this address";
-    let fault = Fault::overloaded(text).retry_after(TRY_AGAIN);
+    let fault = Fault::overloaded(text).with_retry_after(TRY_AGAIN);
     whole(&fault.into())
 }
 
