@@ -31,6 +31,10 @@ impl Program<'_> {
         let address = free_address();
         let mut env = self.env();
         env.push(("BKG_SERVER__PORT".to_owned(), address.port().to_string()));
+        // One machine plays a crowd here.
+        for cap in ["MAX_CONNECTIONS", "MAX_CONNECTIONS_PER_ADDRESS"] {
+            env.push((format!("BKG_SERVER__{cap}"), "0".to_owned()));
+        }
         let start = Start {
             command: vec![self.path.into(), "serve".into()],
             env,
