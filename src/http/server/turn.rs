@@ -5,6 +5,10 @@ use std::{cell::Cell, rc::Rc};
 use actix_web::{
     HttpMessage,
     dev::{Payload, ServiceRequest},
+    http::{
+        Method,
+        header::{HeaderValue, UPGRADE},
+    },
 };
 
 use super::{body::Pace, pulse::Pulse};
@@ -24,7 +28,9 @@ impl Turn {
             pulse.begin();
         }
         let slow = Rc::default();
-        if let Some(pace) = pace {
+        if let Some(pace) = pace
+            && !is_socket(request)
+        {
             match request.take_payload() {
                 Payload::None => {}
                 body => {
@@ -44,6 +50,13 @@ impl Turn {
         }
         slow
     }
+}
+
+/// A WebSocket's messages come in its request's body, and may be rare.
+fn is_socket(request: &ServiceRequest) -> bool {
+    let upgrade = request.headers().get(UPGRADE);
+    let to_socket = |to: &HeaderValue| to.as_bytes().eq_ignore_ascii_case(b"websocket");
+    request.method() == Method::GET && upgrade.is_some_and(to_socket)
 }
 
 impl Drop for Turn {
