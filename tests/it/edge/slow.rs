@@ -17,7 +17,7 @@ const SLOW: Duration = Duration::from_millis(200);
 /// Short deadlines, and no model to wait for.
 const SHORT: [(&str, &str); 6] = [
     ("BKG_MODELS_DIR", "no-models"),
-    ("BKG_SERVER__HEAD_SECONDS", "1"),
+    ("BKG_SERVER__HEAD_SECONDS", "2"),
     ("BKG_SERVER__BODY_SECONDS", "2"),
     ("BKG_SERVER__BODY_RATE_SECONDS", "1"),
     ("BKG_SERVER__KEEP_ALIVE_SECONDS", "2"),
