@@ -105,6 +105,9 @@ settings! {
         keep_alive_seconds: Seconds = Seconds::of(60),
         /// Seconds after which a client that takes nothing of its answer is cut off.
         reader_seconds: Seconds = Seconds::of(30),
+        /// Chats and completions at work at the same time, of each kind: a stream is one until it
+        /// ends. One more is refused at once. Most of them wait for an upstream.
+        chats_at_once: usize = 1024,
         /// The largest request body, in bytes; documents have their own limit.
         body_limit: usize = 2 << 20,
         /// The largest body of documents to index, in bytes.

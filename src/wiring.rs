@@ -17,7 +17,14 @@ use apikeys::{Apikeys, FirstAdmin};
 use brainml::{Brainml, GuideDocument};
 use futures_util::{FutureExt, future::BoxFuture};
 use llmserver::{Llmserver, Reach};
-use messages::{apikeys::Credentials, fault::Fault, line::Directory, plugin::Policy};
+use messages::{
+    apikeys::Credentials,
+    call::Capability,
+    fault::Fault,
+    line::Directory,
+    llmserver::{Chat, Complete},
+    plugin::Policy,
+};
 use serde::Serialize;
 use serde_json::Value;
 use store::{Store, backup, operator};
@@ -163,8 +170,12 @@ fn registry(
     let models = settings.models_dir();
     let reach = reach(&settings.upstreams)?;
     let allowed = reach.clone();
+    let chats = settings.server.chats_at_once;
     registry.add(
-        Policy::default(),
+        Policy {
+            permits_of: [(Chat::NAME, chats), (Complete::NAME, chats)].into(),
+            ..Policy::default()
+        },
         defaults::<llmserver::Settings>(llmserver::Settings::check)
             .saved_only_if(move |settings| llmserver::Settings::check_reach(settings, &allowed)),
         move |host| Llmserver::new(host, models.clone(), &reach),

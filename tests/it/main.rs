@@ -17,6 +17,7 @@ mod brainml;
 mod cli;
 mod cranfield;
 mod crash;
+mod crowd;
 mod database;
 mod drain;
 mod edge;

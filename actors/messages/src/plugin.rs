@@ -1,6 +1,6 @@
 //! The plugin contract: what a plugin is, what it answers, and how it is kept alive.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use jiff::Timestamp;
@@ -75,6 +75,8 @@ impl<C: Capability> From<BoxFuture<'static, Result<C::Reply, Fault>>> for Answer
 pub struct Policy {
     /// Calls at work at the same time, for each capability; one more is refused at once.
     pub permits: usize,
+    /// Capabilities that have another number of permits, such as those whose calls mostly wait.
+    pub permits_of: BTreeMap<&'static str, usize>,
     /// The wait before the first restart; it doubles with each further one.
     pub backoff: Duration,
     /// The longest wait before a restart.
@@ -99,6 +101,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             permits: 64,
+            permits_of: BTreeMap::new(),
             backoff: Duration::from_millis(100),
             longest_backoff: Duration::from_secs(30),
             jitter: 0.2,
@@ -109,6 +112,14 @@ impl Default for Policy {
             stop_within: Duration::from_secs(10),
             hang_after: Duration::from_secs(10),
         }
+    }
+}
+
+impl Policy {
+    /// Calls of `capability` at work at the same time.
+    pub fn permits(&self, capability: &str) -> usize {
+        let own = self.permits_of.get(capability).copied();
+        own.unwrap_or(self.permits)
     }
 }
 

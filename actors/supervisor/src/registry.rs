@@ -71,7 +71,7 @@ impl Registry {
                     address: launch.on(arbiter),
                     directory,
                     gate,
-                    permits: policy.permits,
+                    policy: &policy,
                 });
             }),
         });
@@ -93,20 +93,21 @@ impl<P: Plugin> Exports<P> for Names {
 }
 
 /// Publishes the lines to what a plugin serves.
-struct Lines<P: Plugin> {
+struct Lines<'a, P: Plugin> {
     address: Addr<Cell<P>>,
     directory: Directory,
     gate: Arc<Gate>,
-    permits: usize,
+    policy: &'a Policy,
 }
 
-impl<P: Plugin> Exports<P> for Lines<P> {
+impl<P: Plugin> Exports<P> for Lines<'_, P> {
     fn serve<C: Capability>(&mut self) -> &mut Self
     where
         P: Serve<C>,
     {
         let to = self.address.clone().recipient();
-        let line = Line::<C>::new(to, self.permits, self.gate.clone());
+        let permits = self.policy.permits(C::NAME);
+        let line = Line::<C>::new(to, permits, self.gate.clone());
         self.directory.publish(line);
         log::debug!(target: P::NAME, "serves {}", C::NAME);
         self

@@ -84,6 +84,7 @@ impl Program<'_> {
             ("BKG_DATA_DIR", folder(&self.data)),
             ("BKG_MODELS_DIR", folder(&self.data.join("no-models"))),
             ("BKG_ADMIN_PASSWORD", "correct horse battery".to_owned()),
+            ("BKG_UPSTREAMS__ALLOW_PRIVATE", "127.0.0.1".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()

@@ -34,6 +34,24 @@ fn one_call_more_than_permits_is_refused_at_once() {
 }
 
 #[test]
+fn a_capability_may_have_more_permits_than_its_plugins_others() {
+    run(async {
+        let policy = Policy {
+            permits: 1,
+            permits_of: [("zero.do", 3)].into(),
+            ..quick()
+        };
+        let rig = Plan::policy(policy).started().await;
+        let waiting: Vec<_> = (0..3).map(|_| rig.send::<0>(Deed::Wait(LONG))).collect();
+        rig.until("3 waits", |rig| rig.scripts[0].count("waiting") == 3)
+            .await;
+        let fault = rig.ask::<0>(Deed::Count).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Overloaded);
+        waiting.iter().for_each(|call| call.abort());
+    });
+}
+
+#[test]
 fn work_is_dropped_soon_after_its_caller() {
     run(async {
         let rig = Plan::default().started().await;
