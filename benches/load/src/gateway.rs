@@ -14,6 +14,18 @@ use crate::{
     wire::Connection,
 };
 
+/// Limits that are looked at with each request and never reached.
+const LIMITS: [&str; 8] = [
+    "--requests-per-minute",
+    "1000000000",
+    "--tokens-per-minute",
+    "1000000000000",
+    "--concurrent-requests",
+    "1000000",
+    "--monthly-tokens",
+    "1000000000000000",
+];
+
 /// How the program is started.
 pub struct Program<'a> {
     /// The release program.
@@ -61,12 +73,18 @@ impl Program<'_> {
             r#"upstreams=[{{"name":"load","base_url":"http://{upstream}/v1","models":["fast","paced"]}}]"#
         );
         self.tell(&["plugins", "set", "llmserver", &upstreams]);
-        target.key = Some(self.key("llm.chat"));
+        // A program of before there were limits can be measured too.
+        let limited = self.tell(&["keys", "create", "--help"]).contains(LIMITS[0]);
+        if !limited {
+            eprintln!("load: this program's keys have no limits");
+        }
+        target.key = Some(self.key("llm.chat", if limited { &LIMITS } else { &[] }));
     }
 
     /// Makes a key.
-    pub fn key(&self, scopes: &str) -> String {
-        let key = self.tell(&["keys", "create", "--name", "load", "--scopes", scopes]);
+    pub fn key(&self, scopes: &str, limits: &[&str]) -> String {
+        let create = ["keys", "create", "--name", "load", "--scopes", scopes];
+        let key = self.tell(&[&create, limits].concat());
         key.trim().to_owned()
     }
 

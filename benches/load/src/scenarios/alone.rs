@@ -37,7 +37,7 @@ impl<'a> Bench<'a> {
         }
         let program = self.another("sockets");
         let mut target = program.start();
-        target.key = Some(program.key("admin"));
+        target.key = Some(program.key("admin", &[]));
         let process = process(&target);
         let before = process.resident();
         let mut sockets = Sockets::open(&target, wanted);
