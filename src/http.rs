@@ -6,9 +6,12 @@ pub(crate) mod admin;
 pub(crate) mod auth;
 pub(crate) mod brainml;
 pub(crate) mod caller;
+pub(crate) mod cors;
 pub(crate) mod drain;
 pub(crate) mod error;
+pub(crate) mod headers;
 pub(crate) mod health;
+pub(crate) mod json;
 pub(crate) mod metrics;
 pub(crate) mod openai;
 pub(crate) mod openapi;
@@ -19,7 +22,6 @@ pub(crate) mod ws;
 
 use std::{path::Path, sync::Arc, time::Instant};
 
-use actix_web::web;
 use messages::{apikeys::Credentials, line::Directory};
 use utoipa_actix_web::{scope, service_config::ServiceConfig};
 
@@ -51,9 +53,13 @@ pub(crate) struct Edge {
     pub(crate) public_url: Option<String>,
     /// The proxies before the gateway.
     pub(crate) proxies: address::Proxies,
+    /// The web pages of other origins that are let in.
+    pub(crate) cors: cors::Cors,
+    /// Whether people reach the gateway by https.
+    pub(crate) encrypted: bool,
     /// How the session cookie is sent.
     pub(crate) cookies: CookiePolicy,
-    /// The largest body, in bytes.
+    /// The largest body of a question to a model, in bytes.
     pub(crate) body_limit: usize,
     /// The largest body of documents, in bytes.
     pub(crate) documents_limit: usize,
@@ -74,9 +80,8 @@ impl Edge {
 }
 
 /// Every route. What is registered here is in `/openapi.json`, and nothing else is.
-pub(crate) fn routes(app: &mut ServiceConfig<'_>, edge: &Edge) {
+pub(crate) fn routes(app: &mut ServiceConfig<'_>) {
     let documents = scope("/brainml/collections/{name}/documents")
-        .app_data(json(edge.documents_limit))
         .service(brainml::index)
         .service(brainml::read_document)
         .service(brainml::forget);
@@ -122,11 +127,4 @@ pub(crate) fn routes(app: &mut ServiceConfig<'_>, edge: &Edge) {
         .service(ws::logs::watch_logs)
         .service(ws::plugins::watch_plugins)
         .service(openapi::read_openapi);
-}
-
-/// How JSON bodies are read.
-pub(crate) fn json(limit: usize) -> web::JsonConfig {
-    web::JsonConfig::default()
-        .limit(limit)
-        .error_handler(error::bad_json)
 }

@@ -20,11 +20,13 @@ use serde::{Deserialize, Serialize};
 mod list;
 mod network;
 mod seconds;
+mod web_origin;
 
 pub use self::{
     list::List,
     network::{Network, NetworkError},
     seconds::Seconds,
+    web_origin::{WebOrigin, WebOriginError},
 };
 
 macro_rules! settings {
@@ -108,10 +110,14 @@ settings! {
         /// Chats and completions at work at the same time, of each kind: a stream is one until it
         /// ends. One more is refused at once. Most of them wait for an upstream.
         chats_at_once: usize = 1024,
-        /// The largest request body, in bytes; documents have their own limit.
+        /// The largest body of a question to a model, in bytes. Documents have their own limit, and
+        /// other bodies end at 64 KiB.
         body_limit: usize = 2 << 20,
         /// The largest body of documents to index, in bytes.
         documents_limit: usize = 32 << 20,
+        /// The web pages of other origins that may ask with a key, such as `https://app.example`;
+        /// none unless named.
+        cors_origins: List<WebOrigin> = List::default(),
         /// Proxies before the gateway, as addresses and networks such as `10.0.0.0/8`: their word
         /// on where a request comes from is taken, and nobody else's.
         trusted_proxies: List<Network> = List::default(),

@@ -39,6 +39,7 @@ use crate::{
         Drain, Edge,
         address::Proxies,
         auth::CookiePolicy,
+        cors::Cors,
         health::StoreHealth,
         metrics::requests::Requests,
         server::{body::Pace, places::Places},
@@ -106,6 +107,11 @@ impl House {
             drain: Arc::new(Drain::default()),
             public_url: server.public_url.clone(),
             proxies: Proxies::new(server),
+            cors: Cors::new(&server.cors_origins),
+            encrypted: server
+                .public_url
+                .as_deref()
+                .is_some_and(|url| url.starts_with("https://")),
             cookies: CookiePolicy::of(
                 server.public_url.as_deref(),
                 server.host,

@@ -18,6 +18,7 @@ use super::{
     Edge,
     caller::{Allowed, Anyone, origin, session},
     error::{ErrorBody, Problem},
+    json::Json,
 };
 
 /// How the session cookie is sent.
@@ -84,7 +85,7 @@ pub(crate) struct SessionBody {
 pub(crate) async fn login(
     request: HttpRequest,
     edge: web::Data<Edge>,
-    body: web::Json<Login>,
+    body: Json<Login>,
 ) -> Result<HttpResponse, Problem> {
     if edge.cookies == CookiePolicy::Refused {
         return Err(Fault::denied(

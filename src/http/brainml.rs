@@ -1,6 +1,6 @@
 //! Collections, documents and search.
 
-use actix_web::{HttpRequest, HttpResponse, delete, get, post, put, web};
+use actix_web::{HttpResponse, delete, get, post, put, web};
 use messages::brainml::{
     CreateCollection, DeleteCollection, DeleteDocument, Document, Filter, GetDocument, Group,
     IndexDocuments, Indexed, ListCollections, Mode, Query, ReadStats, Results, Stats,
@@ -12,7 +12,8 @@ use utoipa::ToSchema;
 use super::{
     admin::audit::recorded,
     caller::{Allowed, BrainmlAdmin, BrainmlIndex, BrainmlQuery, BrainmlStats},
-    error::{ErrorBody, Problem, bad_body, unreadable},
+    error::{ErrorBody, Problem},
+    json::{Bulk, Json, Maybe},
 };
 
 /// All collections.
@@ -77,15 +78,10 @@ pub(crate) async fn list(caller: Allowed<BrainmlStats>) -> Result<HttpResponse, 
 #[put("/brainml/collections/{name}")]
 pub(crate) async fn create(
     caller: Allowed<BrainmlIndex>,
-    request: HttpRequest,
     name: web::Path<String>,
-    body: Result<web::Bytes, actix_web::Error>,
+    body: Maybe<CollectionSettings>,
 ) -> Result<HttpResponse, Problem> {
-    let body = body.map_err(|error| bad_body(&error, caller.edge().body_limit))?;
-    if !body.is_empty() {
-        serde_json::from_slice::<CollectionSettings>(&body)
-            .map_err(|error| unreadable(&error, request.path()))?;
-    }
+    let CollectionSettings {} = body.into_inner().unwrap_or_default();
     let name = name.into_inner();
     let (port, target) = (caller.port(), name.clone());
     let make = port.call(CreateCollection { name });
@@ -147,7 +143,7 @@ pub(crate) async fn remove(
 pub(crate) async fn index(
     caller: Allowed<BrainmlIndex>,
     name: web::Path<String>,
-    body: web::Json<Documents>,
+    body: Json<Documents, Bulk>,
 ) -> Result<HttpResponse, Problem> {
     let (collection, documents) = (name.into_inner(), body.into_inner().documents);
     let (port, target) = (caller.port(), collection.clone());
@@ -199,7 +195,7 @@ pub(crate) async fn forget(
 pub(crate) async fn search(
     caller: Allowed<BrainmlQuery>,
     name: web::Path<String>,
-    body: web::Json<Question>,
+    body: Json<Question>,
 ) -> Result<HttpResponse, Problem> {
     let question = body.into_inner();
     let ask = Query {

@@ -5,13 +5,17 @@ use std::fmt;
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError,
     dev::ResourceDef,
+    error::PayloadError,
     http::{
         StatusCode,
         header::{self, HeaderValue},
     },
     web,
 };
-use messages::fault::{Fault, FaultKind};
+use messages::{
+    fault::{Fault, FaultKind},
+    json::{Flaw, JsonError},
+};
 use serde::Serialize;
 use utoipa::{
     ToSchema,
@@ -207,33 +211,26 @@ pub(crate) async fn nowhere(request: HttpRequest, methods: web::Data<Methods>) -
     response
 }
 
-/// A JSON body that cannot be read.
-pub(crate) fn bad_json(
-    error: actix_web::error::JsonPayloadError,
-    request: &HttpRequest,
-) -> actix_web::Error {
-    use actix_web::error::JsonPayloadError as E;
-    let problem = match error {
-        E::Overflow { limit } | E::OverflowKnownLength { limit, .. } => too_large(limit),
-        E::ContentType => {
-            unsupported("the body must be JSON, sent with Content-Type: application/json")
-        }
-        E::Deserialize(error) => unreadable(&error, request.path()).into(),
-        other => Fault::invalid(format!("the body cannot be read: {other}")).into(),
-    };
-    problem.into()
-}
-
 /// A body of at most `limit` bytes that cannot be taken in at all.
-pub(crate) fn bad_body(error: &actix_web::Error, limit: usize) -> Problem {
-    use actix_web::error::PayloadError;
-    match error.as_error() {
-        Some(PayloadError::Overflow) => too_large(limit),
+pub(crate) fn bad_payload(error: &PayloadError, limit: usize) -> Problem {
+    match error {
+        PayloadError::Overflow => too_large(limit),
         _ => Fault::invalid(format!("the body cannot be read: {error}")).into(),
     }
 }
 
-fn too_large(limit: usize) -> Problem {
+/// JSON that is refused whatever it says.
+pub(crate) fn flawed(error: &JsonError) -> Problem {
+    let fault = Fault::invalid(format!("the body is not JSON as it is taken here: {error}"));
+    let fault = match &error.flaw {
+        Flaw::Twice(name) => fault.with_param(name),
+        _ => fault,
+    };
+    fault.with_code("invalid_json").into()
+}
+
+/// A body of more than `limit` bytes.
+pub(crate) fn too_large(limit: usize) -> Problem {
     Problem::with_status(
         StatusCode::PAYLOAD_TOO_LARGE,
         "payload_too_large",

@@ -21,11 +21,13 @@ use super::{
     Edge,
     caller::edge,
     error::{Problem, unsupported},
+    headers::Guise,
     server::{turn::Turn, verdict::slow_body},
     tally::{Counted, Tally, Unanswered},
 };
 
-const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// The header that tells it.
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The id of a request: the caller's own where it is a sane one, else made here.
 #[derive(Debug, Clone)]
@@ -71,14 +73,25 @@ pub(crate) async fn around<B: MessageBody + 'static>(
     if let Some(edge) = &edge {
         edge.requests.begin();
     }
-    let unanswered = Unanswered::new(tally.clone(), edge.clone());
-    let refused = |error: &Error| refused(error, &id, &tally, edge.as_deref().map(|edge| &**edge));
+    let guise = Guise::new(
+        id.header(),
+        edge.as_deref().map(|edge| &**edge),
+        request.headers(),
+    );
+    let refused =
+        |error: &Error| refused(error, &guise, &tally, edge.as_deref().map(|edge| &**edge));
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(tally.clone());
+    if let Some(mut answer) = guise.preflight(&request) {
+        guise.put_on(answer.headers_mut());
+        let (answer, status) = (request.into_response(answer), StatusCode::NO_CONTENT);
+        return Ok(answer.map_body(|_, body| Counted::new(body, status, tally, edge, turn)));
+    }
     if request.headers().contains_key(CONTENT_ENCODING) {
         return Err(refused(&encoding_refused().into()));
     }
     let what = format!("{} {}", request.method(), request.path());
+    let unanswered = Unanswered::new(tally.clone(), edge.clone());
     let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
     unanswered.answered();
     if turn.was_slow() {
@@ -87,7 +100,7 @@ pub(crate) async fn around<B: MessageBody + 'static>(
     }
     match outcome {
         Ok(Ok(mut response)) => {
-            response.headers_mut().insert(HEADER, id.header());
+            guise.put_on(response.headers_mut());
             let status = response.status();
             tally.route(response.request());
             let counted = |body: B| Counted::new(body.boxed(), status, tally, edge, turn);
@@ -103,9 +116,9 @@ pub(crate) async fn around<B: MessageBody + 'static>(
 }
 
 /// An answer that is an error of the middleware: with the request's id, and counted.
-fn refused(error: &Error, id: &RequestId, tally: &Tally, edge: Option<&Edge>) -> Error {
+fn refused(error: &Error, guise: &Guise, tally: &Tally, edge: Option<&Edge>) -> Error {
     let mut response = error.error_response();
-    response.headers_mut().insert(HEADER, id.header());
+    guise.put_on(response.headers_mut());
     if response.status() == StatusCode::REQUEST_TIMEOUT {
         response
             .head_mut()

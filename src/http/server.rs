@@ -37,7 +37,7 @@ use self::{
 use super::{
     Edge,
     caller::{self, LocalSocket},
-    error, json, openapi, request_id, routes,
+    error, openapi, request_id, routes,
 };
 use crate::{settings, start_error::StartError};
 
@@ -144,11 +144,9 @@ fn app(
         .into_utoipa_app()
         .openapi(openapi::Base::openapi())
         .app_data(edge.clone())
-        .app_data(json(edge.body_limit))
-        .app_data(web::PayloadConfig::new(edge.body_limit))
         .app_data(web::QueryConfig::default().error_handler(error::bad_query))
         .app_data(web::PathConfig::default().error_handler(error::bad_path))
-        .configure(|app| routes(app, edge))
+        .configure(routes)
         .split_for_parts();
     let document = openapi::complete(document);
     app.app_data(web::Data::new(error::Methods::of(&document)))

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::http::{
     caller::{Admin, Allowed},
     error::{ErrorBody, Problem},
+    json::Json,
 };
 
 /// Keys without their secrets.
@@ -24,7 +25,7 @@ pub(crate) struct KeyList {
 #[post("/admin/keys")]
 pub(crate) async fn create(
     caller: Allowed<Admin>,
-    body: web::Json<CreateKey>,
+    body: Json<CreateKey>,
 ) -> Result<HttpResponse, Problem> {
     let made = caller.port().call(body.into_inner()).await?;
     Ok(HttpResponse::Created().json(made))

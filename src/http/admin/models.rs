@@ -1,6 +1,6 @@
 //! Models: fetch one, with its progress.
 
-use actix_web::{HttpResponse, post, web};
+use actix_web::{HttpResponse, post};
 use messages::llmserver::{PullModel, PullProgress};
 use serde_json::json;
 
@@ -8,6 +8,7 @@ use crate::http::{
     admin::audit::recorded,
     caller::{Admin, Allowed},
     error::{ErrorBody, Problem},
+    json::Json,
     openai::sse,
 };
 
@@ -19,7 +20,7 @@ use crate::http::{
 #[post("/admin/models/pull")]
 pub(crate) async fn pull(
     caller: Allowed<Admin>,
-    body: web::Json<PullModel>,
+    body: Json<PullModel>,
 ) -> Result<HttpResponse, Problem> {
     let (port, ask) = (caller.port(), body.into_inner());
     let (model, detail) = (ask.name.clone(), json!({"from": ask.from}));

@@ -19,6 +19,7 @@ use crate::http::{
     admin::audit::recorded,
     caller::{Admin, Allowed},
     error::{ErrorBody, Problem},
+    json::Json,
 };
 
 /// All plugins.
@@ -135,7 +136,7 @@ pub(crate) async fn restart(
 pub(crate) async fn configure(
     caller: Allowed<Admin>,
     name: web::Path<String>,
-    body: web::Json<PluginConfig>,
+    body: Json<PluginConfig>,
 ) -> Result<HttpResponse, Problem> {
     let body = body.into_inner();
     let name = name.into_inner();

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::http::{
     caller::{Admin, Allowed},
     error::{ErrorBody, Problem},
+    json::Json,
 };
 
 /// All users.
@@ -24,7 +25,7 @@ pub(crate) struct UserList {
 #[post("/admin/users")]
 pub(crate) async fn create(
     caller: Allowed<Admin>,
-    body: web::Json<CreateUser>,
+    body: Json<CreateUser>,
 ) -> Result<HttpResponse, Problem> {
     let made = caller.port().call(body.into_inner()).await?;
     Ok(HttpResponse::Created().json(made))
@@ -47,7 +48,7 @@ pub(crate) async fn list(caller: Allowed<Admin>) -> Result<HttpResponse, Problem
 pub(crate) async fn change(
     caller: Allowed<Admin>,
     username: web::Path<String>,
-    body: web::Json<UserChange>,
+    body: Json<UserChange>,
 ) -> Result<HttpResponse, Problem> {
     let ask = ChangeUser {
         username: username.into_inner(),

@@ -1,6 +1,6 @@
 //! Chat completions.
 
-use actix_web::{HttpResponse, post, web};
+use actix_web::{HttpResponse, post};
 use messages::{
     apikeys::Scope,
     llmserver::{Chat, Completion},
@@ -10,6 +10,7 @@ use super::sse;
 use crate::http::{
     caller::{Allowed, LlmChat},
     error::{ErrorBody, Problem, as_openai},
+    json::{Json, Prompt},
 };
 
 /// Answers a conversation. With `retrieval`, from documents, with citations in
@@ -21,7 +22,7 @@ use crate::http::{
 #[post("/v1/chat/completions")]
 pub(crate) async fn chat(
     caller: Allowed<LlmChat>,
-    body: web::Json<Chat>,
+    body: Json<Chat, Prompt>,
 ) -> Result<HttpResponse, Problem> {
     if body.retrieval.is_some() {
         caller.also(&Scope::BRAINML_QUERY)?;

@@ -1,12 +1,13 @@
 //! Legacy completions.
 
-use actix_web::{HttpResponse, post, web};
+use actix_web::{HttpResponse, post};
 use messages::llmserver::{Complete, Completion};
 
 use super::sse;
 use crate::http::{
     caller::{Allowed, LlmChat},
     error::{ErrorBody, Problem, as_openai},
+    json::{Json, Prompt},
 };
 
 /// Completes a text.
@@ -17,7 +18,7 @@ use crate::http::{
 #[post("/v1/completions")]
 pub(crate) async fn complete(
     caller: Allowed<LlmChat>,
-    body: web::Json<Complete>,
+    body: Json<Complete, Prompt>,
 ) -> Result<HttpResponse, Problem> {
     let answer = caller.port().call(body.into_inner()).await;
     Ok(match answer.map_err(as_openai)? {

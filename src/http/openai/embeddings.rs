@@ -1,6 +1,6 @@
 //! Embeddings: strings or token ids in, floats or base64 out.
 
-use actix_web::{HttpResponse, post, web};
+use actix_web::{HttpResponse, post};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use messages::{
     fault::Fault,
@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::http::{
     caller::{Allowed, LlmEmbed},
     error::{ErrorBody, Problem, as_openai},
+    json::{Json, Prompt},
 };
 
 /// OpenAI's limit on inputs a request.
@@ -134,7 +135,7 @@ pub(crate) struct EmbeddingsUsage {
 #[post("/v1/embeddings")]
 pub(crate) async fn embeddings(
     caller: Allowed<LlmEmbed>,
-    body: web::Json<EmbeddingsRequest>,
+    body: Json<EmbeddingsRequest, Prompt>,
 ) -> Result<HttpResponse, Problem> {
     let body = body.into_inner();
     let ask = Embed {

@@ -26,7 +26,7 @@ pub(crate) fn respond<T: Serialize + 'static>(
 ) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/event-stream; charset=utf-8")
-        .insert_header((CACHE_CONTROL, "no-cache"))
+        .insert_header((CACHE_CONTROL, "no-store"))
         // Reverse proxies would otherwise hold the pieces back.
         .insert_header(("x-accel-buffering", HeaderValue::from_static("no")))
         .streaming(events(deltas, drain.clone()))
