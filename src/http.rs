@@ -39,6 +39,8 @@ pub(crate) struct Edge {
     pub(crate) credentials: Arc<Credentials>,
     /// The log's ring, for the sockets.
     pub(crate) logs: ws::Logs,
+    /// The readers of the sockets.
+    pub(crate) readers: Arc<ws::Readers>,
     /// Whether the store can be written.
     pub(crate) store: health::StoreHealth,
     /// How backups are made and listed.

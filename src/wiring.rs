@@ -43,6 +43,7 @@ use crate::{
         health::StoreHealth,
         metrics::requests::Requests,
         server::{body::Pace, places::Places},
+        ws::Readers,
     },
     settings::Settings,
     start_error::StartError,
@@ -97,6 +98,9 @@ impl House {
             directory: self.directory.clone(),
             credentials: self.credentials.clone(),
             logs: self.telemetry.ring(),
+            readers: Arc::new(Readers::new(Duration::from_secs(
+                server.socket_silence_seconds.max(1),
+            ))),
             store: StoreHealth::new(Box::new(move || {
                 let store = store.clone();
                 async move { store.health().await.map_err(Fault::from) }.boxed()

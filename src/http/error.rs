@@ -258,7 +258,7 @@ pub(crate) fn unreadable(error: &serde_json::Error, path: &str) -> Fault {
 /// JSON whose shape is wrong: well-formed but wrong, which under `/v1` OpenAI calls invalid. The
 /// parameter is named where serde names it.
 fn misshapen(error: &serde_json::Error, path: &str) -> Fault {
-    let text = error.to_string();
+    let text = without_value(error.to_string());
     let named = text.split('`').nth(1).map(str::to_owned);
     let fault = match path.starts_with("/v1/") {
         true => Fault::invalid(text.clone()),
@@ -267,6 +267,16 @@ fn misshapen(error: &serde_json::Error, path: &str) -> Fault {
     match named {
         Some(param) if text.contains("field") => fault.with_param(param),
         _ => fault,
+    }
+}
+
+/// What serde says of a wrong value without the value, which may be a secret in the wrong place.
+fn without_value(text: String) -> String {
+    let quoted = text.find(": string \"").zip(text.rfind("\", expected "));
+    let parts = quoted.and_then(|(start, end)| Some((text.get(..start)?, text.get(end + 1..)?)));
+    match parts {
+        Some((before, after)) => format!("{before}: a string{after}"),
+        None => text,
     }
 }
 

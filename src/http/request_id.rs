@@ -135,3 +135,101 @@ fn encoding_refused() -> Problem {
 fn panicked() -> Problem {
     Fault::internal("the gateway failed over this request; its log says how").into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{net::SocketAddr, time::Duration};
+
+    use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, middleware::from_fn, web};
+    use futures_util::{StreamExt, stream};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        time::timeout,
+    };
+
+    use super::*;
+
+    async fn panics() -> HttpResponse {
+        panic!("on purpose")
+    }
+
+    async fn fails() -> Result<web::Bytes, Error> {
+        // Until the first piece is on its way.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        panic!("on purpose")
+    }
+
+    async fn breaks_off() -> HttpResponse {
+        let first = stream::iter([Ok::<_, Error>(web::Bytes::from_static(b"first"))]);
+        HttpResponse::Ok().streaming(first.chain(stream::once(fails())))
+    }
+
+    fn serve() -> (SocketAddr, ServerHandle) {
+        let app = || {
+            App::new()
+                .wrap(from_fn(around))
+                .route("/panics", web::get().to(panics))
+                .route("/breaks-off", web::get().to(breaks_off))
+                .route("/fine", web::get().to(HttpResponse::Ok))
+        };
+        let server = HttpServer::new(app).workers(1).disable_signals();
+        let server = server.bind(("127.0.0.1", 0)).unwrap();
+        let address = server.addrs()[0];
+        let server = server.run();
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        (address, handle)
+    }
+
+    /// Asks over `stream` and reads until `last` has come or the connection ends.
+    async fn ask(stream: &mut TcpStream, path: &str, last: &str) -> String {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: g\r\nx-request-id: mine\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut told = Vec::new();
+        let read = async {
+            while !String::from_utf8_lossy(&told).contains(last) {
+                if stream.read_buf(&mut told).await.unwrap_or(0) == 0 {
+                    break;
+                }
+            }
+        };
+        timeout(Duration::from_secs(60), read).await.unwrap();
+        String::from_utf8(told).unwrap()
+    }
+
+    #[actix_web::test]
+    async fn a_handler_that_panics_is_an_answer_and_its_connection_goes_on() {
+        let (address, handle) = serve();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        for _ in 0..3 {
+            let told = ask(&mut stream, "/panics", "}}").await;
+            assert!(told.starts_with("HTTP/1.1 500 "), "{told}");
+            assert!(told.contains("x-request-id: mine\r\n"), "{told}");
+            assert!(
+                told.contains("x-content-type-options: nosniff\r\n"),
+                "{told}"
+            );
+            assert!(told.contains("\"type\":\"server_error\""), "{told}");
+            assert!(!told.contains("on purpose"), "{told}");
+        }
+        let told = ask(&mut stream, "/fine", "\r\n\r\n").await;
+        assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
+        handle.stop(false).await;
+    }
+
+    #[actix_web::test]
+    async fn a_body_that_panics_is_cut_and_never_looks_whole() {
+        let (address, handle) = serve();
+        for _ in 0..3 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let told = ask(&mut stream, "/breaks-off", "0\r\n\r\n").await;
+            assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
+            assert!(told.ends_with("first\r\n"), "{told}");
+        }
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let told = ask(&mut stream, "/fine", "\r\n\r\n").await;
+        assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
+        handle.stop(false).await;
+    }
+}

@@ -2,7 +2,9 @@
 //! requests. An answer has ended when its body has, which for a stream is much later than its head.
 
 use std::{
+    any::Any,
     net::IpAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -19,7 +21,7 @@ use actix_web::{
     http::StatusCode,
     web::{self, Bytes},
 };
-use messages::apikeys::Caller;
+use messages::{apikeys::Caller, fault::panic_text};
 
 use super::{Edge, address, server::turn::Turn};
 
@@ -175,6 +177,8 @@ enum Left {
     Bytes(u64),
     /// That will be known at the end.
     Unknown,
+    /// More than will ever be: the body panicked.
+    Broken,
 }
 
 impl Counted {
@@ -205,9 +209,23 @@ impl Counted {
     }
 }
 
+impl Counted {
+    /// The end of a body that panicked. It is not polled again, and its connection is closed, so
+    /// that nobody takes what was sent for the whole.
+    fn broken(&mut self, panic: &(dyn Any + Send)) -> Result<Bytes, Box<dyn std::error::Error>> {
+        let request_id = self.tally.facts().request_id.clone();
+        let text = panic_text(panic);
+        log::error!(request_id = &*request_id; "an answer under way panicked: {text}");
+        self.left = Left::Broken;
+        self.body = BoxBody::new(());
+        Err("the answer broke off".into())
+    }
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
         let status = match self.left {
+            Left::Broken => StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
             Left::Bytes(0) => self.status.as_u16(),
             _ => CLIENT_CLOSED,
         };
@@ -227,7 +245,9 @@ impl MessageBody for Counted {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_next(cx);
+        let body = AssertUnwindSafe(|| Pin::new(&mut self.body).poll_next(cx));
+        let polled =
+            catch_unwind(body).unwrap_or_else(|panic| Poll::Ready(Some(self.broken(&*panic))));
         match &polled {
             Poll::Ready(None) => self.left = Left::Bytes(0),
             Poll::Ready(Some(Ok(bytes))) => {

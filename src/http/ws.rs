@@ -3,7 +3,10 @@
 pub(crate) mod history;
 pub(crate) mod logs;
 pub(crate) mod plugins;
+mod readers;
 mod session;
+
+pub(crate) use self::readers::Readers;
 
 /// The log's ring, which only the sockets read.
 pub(crate) type Logs = logbroker::Ring;

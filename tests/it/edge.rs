@@ -1,5 +1,11 @@
 //! What strangers send to the HTTP edge, and what must become of it.
 
+mod bodies;
+mod claims;
 mod crowd;
+mod log_lines;
+mod pages;
 mod raw;
 mod slow;
+mod sockets;
+mod wire;

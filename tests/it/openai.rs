@@ -158,7 +158,7 @@ async fn every_error_comes_in_openais_envelope() {
 async fn json_that_is_none_is_a_400_that_says_where() {
     let gateway = Gateway::start().await;
     for (body, words) in [
-        ("{\"model\": ", "EOF"),
+        ("{\"model\": ", "an early end"),
         ("{]", "line 1"),
         ("", "JSON"),
         ("\u{0}", "line 1"),

@@ -18,6 +18,7 @@ pub(super) struct Gauges {
     uptime: Duration,
     draining: bool,
     log: LogFigures,
+    readers_dropped: u64,
     writable: bool,
     database: Arc<Path>,
 }
@@ -28,6 +29,7 @@ impl Gauges {
             uptime: edge.started.elapsed(),
             draining: edge.drain.is_draining(),
             log: edge.logs.figures(),
+            readers_dropped: edge.readers.dropped(),
             writable,
             database: edge.database.clone(),
         }
@@ -50,6 +52,11 @@ impl Gauges {
             "bkg_log_subscribers",
             "Readers that follow the log",
             size(log.subscribers),
+        )?;
+        page.counter(
+            "bkg_socket_readers_dropped",
+            "Readers of WebSockets dropped because they took nothing",
+            self.readers_dropped,
         )?;
         page.counter("bkg_log_gaps", "Gaps that readers were told of", log.gaps)?;
         page.counter("bkg_log_gap_records", "Log records in those gaps", log.lost)
