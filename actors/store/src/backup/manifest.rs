@@ -93,7 +93,12 @@ impl Manifest {
         }
         let mut text = String::new();
         File::open(path)?.take(LONGEST).read_to_string(&mut text)?;
-        let sealed: Sealed = serde_json::from_str(&text)?;
+        Self::parse(&text)
+    }
+
+    /// Reads the text of a manifest's file.
+    pub(super) fn parse(text: &str) -> Result<Self, NotOurs> {
+        let sealed: Sealed = serde_json::from_str(text)?;
         if sealed.content.format != FORMAT {
             return Err(NotOurs::Format(sealed.content.format));
         }
