@@ -19,3 +19,4 @@ pub mod port;
 pub mod stream;
 pub mod supervisor;
 pub mod traffic;
+pub mod usage;

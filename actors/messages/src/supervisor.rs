@@ -50,6 +50,17 @@ impl<T> From<Option<T>> for Change<T> {
     }
 }
 
+impl<T> Change<T> {
+    /// What becomes of `old`.
+    pub fn of(self, old: Option<T>) -> Option<T> {
+        match self {
+            Self::Leave => old,
+            Self::TakeBack => None,
+            Self::Set(value) => Some(value),
+        }
+    }
+}
+
 /// A plugin with its configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PluginDetail {
