@@ -14,6 +14,7 @@ mod plugins;
 mod query;
 mod restore;
 mod serve;
+mod usage;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
@@ -49,7 +50,7 @@ pub struct Args {
 enum Command {
     /// Runs the gateway (the default).
     Serve(serve::Serve),
-    /// Makes, lists and revokes keys.
+    /// Makes, lists, changes, rotates and revokes keys.
     #[command(subcommand)]
     Keys(keys::Keys),
     /// Lists, inspects, starts, stops, restarts and configures plugins.
@@ -64,6 +65,8 @@ enum Command {
     Query(query::Query),
     /// Asks a model; over collections the answer carries citations.
     Chat(chat::Chat),
+    /// Shows what was used, by day, key, model and more.
+    Usage(usage::Usage),
     /// Shows the log of all plugins.
     Logs(logs::Logs),
     /// Makes a backup, while the gateway runs or while it does not.
@@ -172,6 +175,7 @@ async fn dispatch(args: Args) -> Result<(), CliError> {
         Command::Index(command) => index::run(&settings, command, json).await,
         Command::Query(command) => query::run(&settings, command, json).await,
         Command::Chat(command) => chat::run(&settings, command, json).await,
+        Command::Usage(command) => usage::run(&settings, command, json).await,
         Command::Logs(command) => logs::run(&settings, command, json).await,
         Command::Backup(command) => backup::run(&settings, command, json).await,
         Command::Restore(command) => restore::run(&settings, &command, json),

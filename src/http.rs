@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod address;
 pub(crate) mod admin;
 pub(crate) mod auth;
+pub(crate) mod booking;
 pub(crate) mod brainml;
 pub(crate) mod caller;
 pub(crate) mod cors;
@@ -12,6 +13,7 @@ pub(crate) mod error;
 pub(crate) mod headers;
 pub(crate) mod health;
 pub(crate) mod json;
+pub(crate) mod limits;
 pub(crate) mod metrics;
 pub(crate) mod openai;
 pub(crate) mod openapi;
@@ -69,6 +71,10 @@ pub(crate) struct Edge {
     pub(crate) requests: metrics::requests::Requests,
     /// The database's file, whose size is told.
     pub(crate) database: Arc<Path>,
+    /// The models that have answered.
+    pub(crate) models: openai::known::KnownModels,
+    /// Tokens set aside for an answer whose length its request does not name.
+    pub(crate) completion_tokens: u64,
     /// When the gateway started.
     pub(crate) started: Instant,
 }
@@ -76,6 +82,7 @@ pub(crate) struct Edge {
 impl Edge {
     /// Takes note of a request that has ended.
     pub(crate) fn count(&self, ended: &tally::Ended) {
+        booking::book(ended, self.credentials.ledger());
         access::log(ended);
         self.requests.count(ended);
     }
@@ -111,7 +118,10 @@ pub(crate) fn routes(app: &mut ServiceConfig<'_>) {
         .service(admin::plugins::inspect)
         .service(admin::keys::create)
         .service(admin::keys::list)
+        .service(admin::keys::update)
+        .service(admin::keys::rotate)
         .service(admin::keys::revoke)
+        .service(admin::usage::read_usage)
         .service(admin::users::create)
         .service(admin::users::list)
         .service(admin::users::change)

@@ -68,6 +68,8 @@ settings! {
         log: Log = Log::default(),
         /// Where the upstreams of the plugin `llmserver` may be.
         upstreams: Upstreams = Upstreams::default(),
+        /// Usage accounting.
+        usage: Usage = Usage::default(),
     }
 
     /// The HTTP server.
@@ -126,6 +128,13 @@ settings! {
         /// The header in which those proxies say it. Only one is read: a proxy passes on
         /// untouched what it does not write itself.
         forwarded_by: ForwardedBy = ForwardedBy::XForwardedFor,
+    }
+
+    /// Usage accounting.
+    Usage {
+        /// Tokens set aside for an answer whose length its request does not name. A key whose
+        /// tokens are limited gets no longer answer than that.
+        completion_tokens: u64 = 4096,
     }
 
     /// Logging.

@@ -42,6 +42,7 @@ use crate::{
         cors::Cors,
         health::StoreHealth,
         metrics::requests::Requests,
+        openai::known::KnownModels,
         server::{body::Pace, places::Places},
         ws::Readers,
     },
@@ -125,6 +126,8 @@ impl House {
             documents_limit: server.documents_limit,
             requests: Requests::default(),
             database: self.store.directory().join("bkg.db").into(),
+            models: KnownModels::default(),
+            completion_tokens: settings.usage.completion_tokens,
             started: Instant::now(),
         })
     }

@@ -96,6 +96,14 @@ impl Client {
         answer(self.request(Method::PUT, path).json(body)).await
     }
 
+    pub(super) async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, CliError> {
+        answer(self.request(Method::PATCH, path).json(body)).await
+    }
+
     pub(super) async fn delete(&self, path: &str) -> Result<(), CliError> {
         checked(self.request(Method::DELETE, path)).await.map(drop)
     }

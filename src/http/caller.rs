@@ -18,23 +18,33 @@ use actix_web::{
 use jiff::Timestamp;
 use messages::{
     apikeys::{
-        Authenticate, Caller, Digest, Scope,
+        Authenticate, Caller, Digest, Grant, Scope,
         secret::{digest, is_key},
     },
     call::{Capability, Origin},
     fault::Fault,
     port::Port,
+    usage::Meter,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Edge, address, auth::CookiePolicy, error::Problem, request_id::RequestId, tally::Tally,
+    Edge, address, auth::CookiePolicy, error::Problem, limits::Metered, request_id::RequestId,
+    tally::Tally,
 };
 
 /// A scope that a route needs, as a type.
 pub(crate) trait Need: 'static {
     /// The scope; nothing where any caller will do.
     const SCOPE: Option<Scope>;
+
+    /// Whether `caller` may come in.
+    ///
+    /// # Errors
+    /// [`Denied`](messages::fault::FaultKind::Denied), with what is missing.
+    fn check(caller: &Caller) -> Result<(), Fault> {
+        Self::SCOPE.map_or(Ok(()), |scope| caller.require(&scope))
+    }
 }
 
 macro_rules! needs {
@@ -63,10 +73,26 @@ needs! {
     BrainmlAdmin = Some(Scope::BRAINML_ADMIN);
 }
 
+/// Whoever manages keys: people their own, as far as their scopes reach, and keys with `admin`.
+#[derive(Debug)]
+pub(crate) struct KeyKeeper;
+
+impl Need for KeyKeeper {
+    const SCOPE: Option<Scope> = Some(Scope::ADMIN);
+
+    fn check(caller: &Caller) -> Result<(), Fault> {
+        match caller.is_session() {
+            true => Ok(()),
+            false => caller.require(&Scope::ADMIN),
+        }
+    }
+}
+
 /// A caller that has the scope `S`, with the origin of every call made for it.
 pub(crate) struct Allowed<S> {
     origin: Origin,
     edge: web::Data<Edge>,
+    tally: Option<Tally>,
     scope: PhantomData<S>,
 }
 
@@ -98,6 +124,11 @@ impl<S> Allowed<S> {
         &self.edge
     }
 
+    /// What is counted of this request.
+    pub(crate) fn tally(&self) -> Option<&Tally> {
+        self.tally.as_ref()
+    }
+
     /// Refuses unless the caller has one more scope than the route needs.
     pub(crate) fn also(&self, scope: &Scope) -> Result<(), Fault> {
         self.origin.caller.require(scope)
@@ -123,12 +154,16 @@ fn allowed<S: Need>(request: &HttpRequest) -> Result<Allowed<S>, Fault> {
     let asker = request.extensions().get::<Asker>().cloned();
     let Asker(caller) = asker.ok_or_else(|| Fault::internal("nobody asked who the caller is"))?;
     let caller = caller?;
-    if let Some(scope) = S::SCOPE {
-        caller.require(&scope)?;
+    S::check(&caller)?;
+    let tally = Tally::of(request);
+    if let Some(tally) = &tally {
+        // Now, because a client that leaves takes the request with it.
+        tally.route(request);
     }
     Ok(Allowed {
         origin: origin(request, caller),
         edge: edge(request)?,
+        tally,
         scope: PhantomData,
     })
 }
@@ -144,14 +179,21 @@ pub(crate) async fn identify<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
     if !PUBLIC.contains(&request.path()) {
-        let caller = match edge(request.request()) {
+        let known = match edge(request.request()) {
             Ok(edge) => authenticate(&edge, request.request()).await,
             Err(fault) => Err(fault),
         };
-        if let (Ok(caller), Some(tally)) = (&caller, Tally::of(request.request())) {
-            tally.note(|facts| facts.caller = Some(caller.clone()));
+        if let (Ok(known), Some(tally)) = (&known, Tally::of(request.request())) {
+            tally.note(|facts| facts.caller = Some(known.caller.clone()));
         }
-        request.extensions_mut().insert(Asker(caller));
+        if let Ok(Known {
+            meter: Some(meter), ..
+        }) = &known
+        {
+            request.extensions_mut().insert(Metered(meter.clone()));
+        }
+        let asker = Asker(known.map(|known| known.caller));
+        request.extensions_mut().insert(asker);
     }
     next.call(request).await
 }
@@ -184,11 +226,29 @@ pub(crate) fn origin(request: &HttpRequest, caller: Arc<Caller>) -> Origin {
     }
 }
 
+/// Who asks, and the meter of his key.
+struct Known {
+    caller: Arc<Caller>,
+    meter: Option<Arc<Meter>>,
+}
+
+impl From<Grant> for Known {
+    fn from(grant: Grant) -> Self {
+        Self {
+            caller: grant.caller,
+            meter: grant.meter,
+        }
+    }
+}
+
 /// Finds out who asks, from the published table; only a credential that is not there costs a
 /// look-up.
-async fn authenticate(edge: &Edge, request: &HttpRequest) -> Result<Arc<Caller>, Fault> {
+async fn authenticate(edge: &Edge, request: &HttpRequest) -> Result<Known, Fault> {
     if request.conn_data::<LocalSocket>().is_some() {
-        return Ok(Arc::new(Caller::owner()));
+        return Ok(Known {
+            caller: Arc::new(Caller::owner()),
+            meter: None,
+        });
     }
     let digest = presented(edge, request).ok_or_else(refusal)?;
     let now = Timestamp::now();
@@ -196,13 +256,13 @@ async fn authenticate(edge: &Edge, request: &HttpRequest) -> Result<Arc<Caller>,
     let port = Port::new(edge.directory.clone(), on_our_account);
     let Some(grant) = edge.credentials.grant(&digest, now) else {
         let found = port.call(Authenticate { digest }).await?;
-        return found.map(|grant| grant.caller).ok_or_else(refusal);
+        return found.map(Known::from).ok_or_else(refusal);
     };
     if grant.note_after.is_some_and(|after| after <= now) {
         // The request does not wait for this.
         actix_web::rt::spawn(async move { port.call(Authenticate { digest }).await });
     }
-    Ok(grant.caller)
+    Ok(grant.into())
 }
 
 /// The digest of the credential that the request carries, if it carries a well-formed one.

@@ -37,7 +37,7 @@ use self::{
 use super::{
     Edge,
     caller::{self, LocalSocket},
-    error, openapi, request_id, routes,
+    error, limits, openapi, request_id, routes,
 };
 use crate::{settings, start_error::StartError};
 
@@ -152,6 +152,7 @@ fn app(
     app.app_data(web::Data::new(error::Methods::of(&document)))
         .app_data(web::Data::new(document))
         .default_service(web::to(error::nowhere))
+        .wrap(from_fn(limits::admit))
         .wrap(from_fn(caller::identify))
         .wrap(from_fn(request_id::around))
 }

@@ -21,7 +21,11 @@ use actix_web::{
     http::StatusCode,
     web::{self, Bytes},
 };
-use messages::{apikeys::Caller, fault::panic_text};
+use messages::{
+    apikeys::Caller,
+    fault::panic_text,
+    usage::{Admission, Moment},
+};
 
 use super::{Edge, address, server::turn::Turn};
 
@@ -40,7 +44,7 @@ struct Shared {
 }
 
 /// What was learnt of a request on its way.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Facts {
     /// The request's id.
     pub(crate) request_id: Arc<str>,
@@ -56,6 +60,8 @@ pub(crate) struct Facts {
     pub(crate) caller: Option<Arc<Caller>>,
     /// The id of the model that answered: only one that exists, so that there are few.
     pub(crate) model: Option<Arc<str>>,
+    /// The place of the request among those of its key, and the tokens set aside for it.
+    pub(crate) admission: Option<Admission>,
     /// Tokens read.
     pub(crate) prompt_tokens: u64,
     /// Tokens written.
@@ -110,13 +116,19 @@ impl Tally {
         });
     }
 
-    /// Says that the request has ended, to all who count; said again it counts for nothing.
+    /// Says that the request has ended, to all who count; said again it counts for nothing. What
+    /// its key has used is settled first.
     pub(crate) fn end(&self, status: u16, bytes: u64, edge: Option<&Edge>) {
         if self.0.ended.swap(true, Relaxed) {
             return;
         }
+        let mut facts = std::mem::take(&mut *self.facts());
+        if let Some(mut admission) = facts.admission.take() {
+            let used = facts.prompt_tokens.saturating_add(facts.completion_tokens);
+            admission.settle(used, Moment::now());
+        }
         let ended = Ended {
-            facts: std::mem::take(&mut *self.facts()),
+            facts,
             status,
             took: self.0.started.elapsed(),
             bytes,

@@ -3,8 +3,11 @@
 use std::path::Path;
 
 use diesel::{
-    Connection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query,
-    sql_types::Text, sqlite::SqliteConnection,
+    Connection, QueryableByName, RunQueryDsl,
+    connection::SimpleConnection,
+    sql_query,
+    sql_types::{BigInt, Nullable, Text},
+    sqlite::SqliteConnection,
 };
 
 #[derive(QueryableByName)]
@@ -33,6 +36,18 @@ pub fn integrity(data: &Path) -> String {
         .unwrap();
     let found: Vec<String> = found.into_iter().map(|row| row.integrity_check).collect();
     found.join("; ")
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    number: Option<i64>,
+}
+
+/// What `query` selects as `number`. Reads beside a gateway, too.
+pub fn number(data: &Path, query: &str) -> Option<i64> {
+    let found: Number = sql_query(query).get_result(&mut open(data)).unwrap();
+    found.number
 }
 
 fn open(data: &Path) -> SqliteConnection {

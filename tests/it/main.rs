@@ -37,4 +37,5 @@ mod socket;
 mod sse;
 mod store;
 mod upstream;
+mod usage;
 mod without_model;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::gateway::{Gateway, answer};
 
 /// Every route of the contract that the plugins so far reach.
-const ROUTES: [&str; 44] = [
+const ROUTES: [&str; 47] = [
     "GET /health",
     "GET /health/live",
     "GET /health/ready",
@@ -33,6 +33,9 @@ const ROUTES: [&str; 44] = [
     "GET /admin/keys",
     "POST /admin/keys",
     "DELETE /admin/keys/{id}",
+    "PATCH /admin/keys/{id}",
+    "POST /admin/keys/{id}/rotate",
+    "GET /admin/usage",
     "GET /admin/users",
     "POST /admin/users",
     "PATCH /admin/users/{username}",

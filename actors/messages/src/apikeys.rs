@@ -12,14 +12,20 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use crate::{call::Capability, fault::Fault};
+use crate::{
+    call::Capability,
+    fault::Fault,
+    usage::{Ledger, Limits, Meter},
+};
 
 mod audit;
+mod change_key;
 pub mod secret;
 mod users;
 
 pub use self::{
     audit::{AuditBreak, AuditEntry, AuditVerdict, ListAudit, RecordAudit, VerifyAudit},
+    change_key::{KeyChange, RotateKey, UpdateKey},
     users::{ChangeUser, CreateUser, ListUsers, Role, User, UserChange},
 };
 
@@ -181,6 +187,16 @@ impl Caller {
         }
     }
 
+    /// Whether the caller is a person who has logged in.
+    pub fn is_session(&self) -> bool {
+        self.id.starts_with("session:")
+    }
+
+    /// The id of the key that the caller holds.
+    pub fn key(&self) -> Option<&str> {
+        self.id.strip_prefix("key:")
+    }
+
     /// Refuses unless the caller has `scope`.
     ///
     /// # Errors
@@ -210,20 +226,30 @@ pub struct Grant {
     /// A use after this instant should be told with [`Authenticate`], so that a session does not
     /// fall idle and a key's last use is known.
     pub note_after: Option<Timestamp>,
+    /// What the key may still use; nothing where it is a session.
+    pub meter: Option<Arc<Meter>>,
 }
 
 /// The published table of keys and sessions: written by `apikeys` before it answers, read by every
-/// request without a message.
+/// request without a message. Beside it the ledger of what the keys have used.
 #[derive(Debug, Default)]
-pub struct Credentials(RwLock<HashMap<Digest, Grant>>);
+pub struct Credentials {
+    table: RwLock<HashMap<Digest, Grant>>,
+    ledger: Ledger,
+}
 
 impl Credentials {
     /// What `digest` allows at `now`; nothing if it is unknown or has ended.
     pub fn grant(&self, digest: &Digest, now: Timestamp) -> Option<Grant> {
-        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let grant = table.get(digest)?;
         let ended = grant.expires_at.is_some_and(|end| end <= now);
         (!ended).then(|| grant.clone())
+    }
+
+    /// What the keys have used.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// Adds or replaces one.
@@ -256,7 +282,7 @@ impl Credentials {
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<Digest, Grant>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -283,6 +309,12 @@ pub struct Key {
     /// When it was last used, to the minute.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_used_at: Option<Timestamp>,
+    /// How long the secret before the last rotation still holds.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub previous_until: Option<Timestamp>,
+    /// What it may use.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// A key just made, with its secret, which is shown this once.
@@ -353,6 +385,9 @@ pub struct CreateKey {
     #[serde(default, deserialize_with = "instant")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
+    /// What it may use; without this as much as the key that makes it.
+    #[serde(default)]
+    pub limits: Option<Limits>,
 }
 
 /// An instant as RFC 3339 or as Unix seconds, whichever the caller's tools speak.

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use messages::{
     apikeys::{
         Authenticate, ChangeUser, CreateKey, CreateUser, Credentials, ListAudit, ListKeys,
-        ListUsers, Login, Logout, RecordAudit, RevokeKey, VerifyAudit,
+        ListUsers, Login, Logout, RecordAudit, RevokeKey, RotateKey, UpdateKey, VerifyAudit,
     },
     call::Call,
     fault::Fault,
     host::Host,
     plugin::{Answer, Exports, Plugin, Serve},
+    usage::ReadUsage,
 };
 use store::Store;
 
-use crate::{Clock, FirstAdmin, passwords, registry::Registry};
+use crate::{Clock, FirstAdmin, passwords, registry::Registry, usage};
 
 /// Users, sessions and keys.
 #[derive(Debug)]
@@ -34,7 +35,10 @@ impl Apikeys {
         credentials: Arc<Credentials>,
         first: &FirstAdmin,
     ) -> Result<Self, Fault> {
-        Self::with_clock(host, store, credentials, first, Clock::default())
+        let books = usage::keep_books(host.clone(), store.clone(), credentials.clone());
+        let plugin = Self::with_clock(host, store, credentials, first, Clock::default())?;
+        host.spawn(books);
+        Ok(plugin)
     }
 
     /// [`Apikeys::new`] by another clock.
@@ -72,7 +76,16 @@ impl Plugin for Apikeys {
             .serve::<ChangeUser>()
             .serve::<RecordAudit>()
             .serve::<ListAudit>()
-            .serve::<VerifyAudit>();
+            .serve::<VerifyAudit>()
+            .serve::<UpdateKey>()
+            .serve::<RotateKey>()
+            .serve::<ReadUsage>();
+    }
+
+    fn stopping(&mut self) {
+        if let Err(why) = self.registry.write_down_usage() {
+            log::error!("what was used last could not be written down: {why}");
+        }
     }
 }
 
@@ -104,5 +117,8 @@ serve! {
     ChangeUser => |registry, call| registry.change_user(call.cx.origin(), call.body);
     RecordAudit => |registry, call| registry.record_audit(call.cx.origin(), call.body);
     ListAudit => |registry, call| registry.list_audit(call.cx.caller(), call.body);
+    UpdateKey => |registry, call| registry.update_key(call.cx.origin(), call.body);
+    RotateKey => |registry, call| registry.rotate_key(call.cx.origin(), call.body);
+    ReadUsage => |registry, call| registry.read_usage(call.cx.caller(), call.body);
     VerifyAudit => |registry, call| registry.verify_audit(call.cx.caller(), call.body);
 }

@@ -6,10 +6,12 @@ use jiff::Timestamp;
 use messages::{
     apikeys::{Authenticate, Digest, Grant},
     fault::Fault,
+    usage::Ledger,
 };
 use store::StoreError;
 
 use crate::{
+    metered::{metered, moment},
     registry::Registry,
     rows::{IDLE, KeyRow, NOTE_EVERY, SessionRow, after, read_time},
     schema::{api_keys, sessions, users},
@@ -33,7 +35,9 @@ impl Registry {
     /// Finds what is stored but not published. The answer is not published either: it could
     /// overtake a revocation.
     async fn look_up(&self, digest: Digest, now: Timestamp) -> Result<Option<Grant>, Fault> {
-        let found = self.store.read(move |conn| find(conn, &digest)).await?;
+        let credentials = self.credentials.clone();
+        let find = move |conn: &mut _| find(conn, credentials.ledger(), &digest, now);
+        let found = self.store.read(find).await?;
         Ok(found.filter(|grant| grant.expires_at.is_none_or(|end| end > now)))
     }
 
@@ -59,17 +63,25 @@ impl Registry {
     }
 }
 
-fn find(conn: &mut SqliteConnection, digest: &Digest) -> Result<Option<Grant>, StoreError> {
+fn find(
+    conn: &mut SqliteConnection,
+    ledger: &Ledger,
+    digest: &Digest,
+    now: Timestamp,
+) -> Result<Option<Grant>, StoreError> {
     let key: Option<(KeyRow, String)> = api_keys::table
         .inner_join(users::table)
-        .filter(api_keys::digest.eq(digest.as_slice()))
+        .filter(has_secret(digest))
         .filter(api_keys::revoked_at.is_null())
         .filter(users::disabled.eq(false))
         .select((KeyRow::as_select(), users::scopes))
         .first(conn)
         .optional()?;
     if let Some((key, scopes)) = key {
-        return key.grant(&scopes).map(|(_, grant)| Some(grant));
+        let now = moment(now.as_millisecond())?;
+        let grants = metered(conn, ledger, &key, &scopes, now)?;
+        let found = grants.into_iter().find(|(own, _)| own == digest);
+        return Ok(found.map(|(_, grant)| grant));
     }
     let session: Option<(SessionRow, String)> = sessions::table
         .inner_join(users::table)
@@ -82,6 +94,14 @@ fn find(conn: &mut SqliteConnection, digest: &Digest) -> Result<Option<Grant>, S
         .map(|(row, scopes)| row.grant(&scopes))
         .transpose()?;
     Ok(grant.map(|(_, grant)| grant))
+}
+
+/// Whether a key has this secret, or had it before its last rotation.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn has_secret(digest: &Digest) -> _ {
+    let bytes: &[u8] = digest.as_slice();
+    let before = api_keys::previous_digest.eq(bytes);
+    api_keys::digest.nullable().eq(bytes).or(before)
 }
 
 /// When a session ends at the latest; nothing for a key.
@@ -102,7 +122,7 @@ fn note(conn: &mut SqliteConnection, digest: &Digest, now: i64) -> Result<(), St
         .set(sessions::seen_at.eq(now))
         .execute(conn)?;
     if sessions == 0 {
-        diesel::update(api_keys::table.find(digest.as_slice()))
+        diesel::update(api_keys::table.filter(has_secret(digest)))
             .set(api_keys::last_used_at.eq(now))
             .execute(conn)?;
     }

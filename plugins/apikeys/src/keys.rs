@@ -1,6 +1,9 @@
 //! Keys: making, listing and revoking them.
 
+use std::iter;
+
 use diesel::{prelude::*, sqlite::SqliteConnection};
+use jiff::Timestamp;
 use messages::{
     apikeys::{
         Caller, CreateKey, Digest, Grant, Key, NewKey, RevokeKey, Scope,
@@ -8,12 +11,14 @@ use messages::{
     },
     call::Origin,
     fault::Fault,
+    usage::Limits,
 };
 use serde_json::json;
 use store::StoreError;
 
 use crate::{
     audit::{Deed, record},
+    metered::{metered, moment},
     passwords::random,
     registry::Registry,
     rows::{KeyRow, read_digest, write_scopes},
@@ -32,6 +37,9 @@ impl Registry {
         let now = self.clock.millis();
         let caller = &by.caller;
         check_request(caller, &request, now)?;
+        let own = self.limits_of(caller).await?;
+        let limits = request.limits.unwrap_or(own);
+        check_limits(caller, &own, &limits)?;
         let key = secret::key_from(&random(KEY_DIGITS));
         let row = KeyRow {
             digest: secret::digest(&key).to_vec(),
@@ -43,6 +51,9 @@ impl Registry {
             expires_at: request.expires_at.map(|end| end.as_millisecond()),
             revoked_at: None,
             last_used_at: None,
+            limits: limits.into(),
+            previous_digest: None,
+            previous_until: None,
         };
         let about = row.about()?;
         let maker = caller.id.clone();
@@ -55,11 +66,15 @@ impl Registry {
         let (digest, now) = (read_digest(&row.digest)?, row.created_at);
         let detail = json!({
             "name": about.name, "scopes": about.scopes, "expires_at": about.expires_at,
+            "limits": about.limits,
         });
         let deed = Deed::new("key.create", about.id.as_str(), detail);
+        let credentials = self.credentials.clone();
         self.write_and_publish(digest, move |conn| {
             let scopes = scopes_of(conn, &row.username)?;
-            let (_, grant) = row.grant(&scopes)?;
+            let grants = metered(conn, credentials.ledger(), &row, &scopes, moment(now)?)?;
+            let (_, grant) = (grants.into_iter().next())
+                .ok_or_else(|| Fault::internal("a key without a secret"))?;
             diesel::insert_into(api_keys::table)
                 .values(row)
                 .execute(conn)?;
@@ -113,17 +128,20 @@ impl Registry {
         let (credentials, maker) = (self.credentials.clone(), by.caller.id.clone());
         let revoked = self.store.write(move |conn| {
             let row = revoke(conn, &id, &by, now)?;
-            credentials.withdraw(&read_digest(&row.digest)?);
+            for digest in iter::once(&row.digest).chain(&row.previous_digest) {
+                credentials.withdraw(&read_digest(digest)?);
+            }
             Ok(row.id)
         });
         let id = revoked.await?;
+        self.credentials.ledger().forget(&id);
         log::info!("{maker} revoked the key {id}");
         Ok(())
     }
 }
 
 /// The user whose keys `caller` may see; nothing if he may see all.
-fn owner_only(caller: &Caller) -> Option<String> {
+pub(crate) fn owner_only(caller: &Caller) -> Option<String> {
     (!caller.scopes.allow(&Scope::ADMIN)).then(|| caller.user.clone())
 }
 
@@ -133,15 +151,7 @@ fn revoke(
     by: &Origin,
     now: i64,
 ) -> Result<KeyRow, StoreError> {
-    let found: Option<KeyRow> = api_keys::table
-        .filter(api_keys::id.eq(id))
-        .select(KeyRow::as_select())
-        .first(conn)
-        .optional()?;
-    let owner = owner_only(&by.caller);
-    let row = found
-        .filter(|row| owner.is_none_or(|owner| owner == row.username))
-        .ok_or_else(|| Fault::unknown("there is no key with this id; list the keys to see them"))?;
+    let row = find_key(conn, id, &by.caller)?;
     if row.revoked_at.is_none() {
         diesel::update(api_keys::table.find(&row.digest))
             .set(api_keys::revoked_at.eq(now))
@@ -150,6 +160,24 @@ fn revoke(
         record(conn, now, by, &Deed::new("key.revoke", id, detail))?;
     }
     Ok(row)
+}
+
+/// The key `id`, if `caller` may know of it.
+pub(crate) fn find_key(
+    conn: &mut SqliteConnection,
+    id: &str,
+    caller: &Caller,
+) -> Result<KeyRow, StoreError> {
+    let found: Option<KeyRow> = api_keys::table
+        .filter(api_keys::id.eq(id))
+        .select(KeyRow::as_select())
+        .first(conn)
+        .optional()?;
+    let owner = owner_only(caller);
+    let row = found.filter(|row| owner.is_none_or(|owner| owner == row.username));
+    row.ok_or_else(|| {
+        Fault::unknown("there is no key with this id; list the keys to see them").into()
+    })
 }
 
 /// What the user who is to have a key may do.
@@ -167,19 +195,39 @@ fn scopes_of(conn: &mut SqliteConnection, username: &str) -> Result<String, Stor
 }
 
 fn check_request(caller: &Caller, request: &CreateKey, now: i64) -> Result<(), Fault> {
-    let length = request.name.chars().count();
-    let printable = !request.name.chars().any(char::is_control);
-    if !(1..=LONGEST_NAME).contains(&length) || !printable || request.name.trim().is_empty() {
+    check_name(&request.name)?;
+    check_end(request.expires_at, now)?;
+    check_scopes(caller, &request.scopes)
+}
+
+pub(crate) fn check_name(name: &str) -> Result<(), Fault> {
+    let length = name.chars().count();
+    let printable = !name.chars().any(char::is_control);
+    if !(1..=LONGEST_NAME).contains(&length) || !printable || name.trim().is_empty() {
         return Err(Fault::unprocessable(format!(
             "a key's name has 1 to {LONGEST_NAME} printable characters"
         ))
         .with_param("name"));
     }
-    if request
-        .expires_at
-        .is_some_and(|end| end.as_millisecond() <= now)
-    {
+    Ok(())
+}
+
+pub(crate) fn check_end(end: Option<Timestamp>, now: i64) -> Result<(), Fault> {
+    if end.is_some_and(|end| end.as_millisecond() <= now) {
         return Err(Fault::unprocessable("expires_at lies in the past").with_param("expires_at"));
     }
-    check_scopes(caller, &request.scopes)
+    Ok(())
+}
+
+/// Nobody hands out more than the key that he holds may use, whose limits are `own`.
+pub(crate) fn check_limits(caller: &Caller, own: &Limits, wanted: &Limits) -> Result<(), Fault> {
+    wanted.check()?;
+    own.beyond(wanted).map_or(Ok(()), |limit| {
+        Err(Fault::denied(format!(
+            "{} has a limit of {limit} itself and cannot hand out a wider one",
+            caller.id
+        ))
+        .with_param(format!("limits.{limit}"))
+        .with_code("limit_exceeds_own"))
+    })
 }

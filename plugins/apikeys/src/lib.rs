@@ -4,14 +4,17 @@
 mod actor;
 mod audit;
 mod authenticate;
+mod change_key;
 mod change_user;
 mod first_admin;
 mod keys;
+mod metered;
 mod passwords;
 mod registry;
 mod rows;
 mod schema;
 mod sessions;
+mod usage;
 mod users;
 
 #[cfg(test)]

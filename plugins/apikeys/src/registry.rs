@@ -8,10 +8,12 @@ use messages::{
     apikeys::{Credentials, Digest, Grant},
     fault::Fault,
     host::Host,
+    usage::Ledger,
 };
 use store::{Store, StoreError};
 
 use crate::{
+    metered::{metered, moment},
     passwords::Passwords,
     rows::{KeyRow, SessionRow},
     schema::{api_keys, sessions, users},
@@ -48,6 +50,7 @@ impl fmt::Debug for Clock {
 /// The tables, the published table and what they need; each call works on a clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Registry {
+    pub(crate) host: Host,
     pub(crate) store: Store,
     pub(crate) credentials: Arc<Credentials>,
     pub(crate) passwords: Passwords,
@@ -62,6 +65,7 @@ impl Registry {
         clock: Clock,
     ) -> Self {
         Self {
+            host: host.clone(),
             store,
             credentials,
             passwords: Passwords::new(host.clone()),
@@ -74,7 +78,7 @@ impl Registry {
     pub(crate) fn publish_all(&self) -> Result<(), StoreError> {
         let now = self.clock.millis();
         self.store.write_blocking(|conn| {
-            let table = live_grants(conn, now, None)?;
+            let table = live_grants(conn, self.credentials.ledger(), now, None)?;
             self.credentials.replace(table);
             Ok(())
         })
@@ -94,7 +98,8 @@ impl Registry {
             (self.credentials.clone(), self.clock.millis(), user.clone());
         let changed = self.store.write(move |conn| {
             let value = change(conn)?;
-            credentials.replace_of(&name, live_grants(conn, now, Some(&name))?);
+            let table = live_grants(conn, credentials.ledger(), now, Some(&name))?;
+            credentials.replace_of(&name, table);
             Ok(value)
         });
         match changed.await {
@@ -112,7 +117,8 @@ impl Registry {
         let (credentials, now, name) =
             (self.credentials.clone(), self.clock.millis(), user.clone());
         let published = self.store.write(move |conn| {
-            credentials.replace_of(&name, live_grants(conn, now, Some(&name))?);
+            let table = live_grants(conn, credentials.ledger(), now, Some(&name))?;
+            credentials.replace_of(&name, table);
             Ok(())
         });
         if let Err(why) = published.await {
@@ -125,6 +131,7 @@ impl Registry {
 /// Every credential that holds now, or those of one user.
 fn live_grants(
     conn: &mut SqliteConnection,
+    ledger: &Ledger,
     now: i64,
     user: Option<&str>,
 ) -> Result<HashMap<Digest, Grant>, StoreError> {
@@ -151,7 +158,11 @@ fn live_grants(
     }
     let keys: Vec<(KeyRow, String)> = keys.load(conn)?;
     let sessions: Vec<(SessionRow, String)> = sessions.load(conn)?;
-    let keys = keys.iter().map(|(row, scopes)| row.grant(scopes));
     let sessions = sessions.iter().map(|(row, scopes)| row.grant(scopes));
-    keys.chain(sessions).collect()
+    let mut table: HashMap<Digest, Grant> = sessions.collect::<Result<_, _>>()?;
+    let now = moment(now)?;
+    for (row, scopes) in &keys {
+        table.extend(metered(conn, ledger, row, scopes, now)?);
+    }
+    Ok(table)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 use messages::apikeys::{Caller, Digest, Grant, Key, Role, Scope, Scopes, User};
+use messages::usage::Limits;
 use store::StoreError;
 
 use crate::schema::{api_keys, sessions, users};
@@ -80,6 +81,48 @@ pub(crate) struct KeyRow {
     pub(crate) expires_at: Option<i64>,
     pub(crate) revoked_at: Option<i64>,
     pub(crate) last_used_at: Option<i64>,
+    #[diesel(embed)]
+    pub(crate) limits: LimitsRow,
+    /// The secret before the last rotation,
+    pub(crate) previous_digest: Option<Vec<u8>>,
+    /// and how long it still holds.
+    pub(crate) previous_until: Option<i64>,
+}
+
+/// The limits of a key.
+#[derive(Debug, Clone, Copy, Default, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = api_keys, treat_none_as_null = true)]
+pub(crate) struct LimitsRow {
+    requests_per_minute: Option<i64>,
+    tokens_per_minute: Option<i64>,
+    concurrent_requests: Option<i64>,
+    monthly_tokens: Option<i64>,
+}
+
+impl From<Limits> for LimitsRow {
+    fn from(limits: Limits) -> Self {
+        // Every limit has been checked to be far smaller.
+        let stored = |limit: Option<u64>| limit.and_then(|limit| i64::try_from(limit).ok());
+        Self {
+            requests_per_minute: stored(limits.requests_per_minute),
+            tokens_per_minute: stored(limits.tokens_per_minute),
+            concurrent_requests: stored(limits.concurrent_requests),
+            monthly_tokens: stored(limits.monthly_tokens),
+        }
+    }
+}
+
+impl From<LimitsRow> for Limits {
+    /// What cannot be a limit allows nothing.
+    fn from(row: LimitsRow) -> Self {
+        let read = |limit: Option<i64>| limit.map(|limit| u64::try_from(limit).unwrap_or(0));
+        Self {
+            requests_per_minute: read(row.requests_per_minute),
+            tokens_per_minute: read(row.tokens_per_minute),
+            concurrent_requests: read(row.concurrent_requests),
+            monthly_tokens: read(row.monthly_tokens),
+        }
+    }
 }
 
 impl KeyRow {
@@ -93,6 +136,8 @@ impl KeyRow {
             expires_at: self.expires_at.map(read_time).transpose()?,
             revoked_at: self.revoked_at.map(read_time).transpose()?,
             last_used_at: self.last_used_at.map(read_time).transpose()?,
+            previous_until: self.previous_until.map(read_time).transpose()?,
+            limits: self.limits.into(),
         })
     }
 
@@ -109,6 +154,7 @@ impl KeyRow {
             caller: Arc::new(caller),
             expires_at: self.expires_at.map(read_time).transpose()?,
             note_after: Some(used.map_or(Timestamp::MIN, |used| after(used, NOTE_EVERY))),
+            meter: None,
         };
         Ok((read_digest(&self.digest)?, grant))
     }
@@ -137,6 +183,7 @@ impl SessionRow {
             caller: Arc::new(caller),
             expires_at: Some(after(seen, IDLE).min(read_time(self.expires_at)?)),
             note_after: Some(after(seen, NOTE_EVERY)),
+            meter: None,
         };
         Ok((read_digest(&self.digest)?, grant))
     }

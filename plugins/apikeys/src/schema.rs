@@ -25,6 +25,12 @@ diesel::table! {
         expires_at -> Nullable<BigInt>,
         revoked_at -> Nullable<BigInt>,
         last_used_at -> Nullable<BigInt>,
+        requests_per_minute -> Nullable<BigInt>,
+        tokens_per_minute -> Nullable<BigInt>,
+        concurrent_requests -> Nullable<BigInt>,
+        monthly_tokens -> Nullable<BigInt>,
+        previous_digest -> Nullable<Binary>,
+        previous_until -> Nullable<BigInt>,
     }
 }
 
@@ -51,6 +57,22 @@ diesel::table! {
         detail -> Text,
         previous -> Binary,
         hash -> Binary,
+    }
+}
+
+diesel::table! {
+    usage_lines (day, key_id, username, model, route, status) {
+        day -> Text,
+        key_id -> Text,
+        username -> Text,
+        model -> Text,
+        route -> Text,
+        status -> Integer,
+        requests -> BigInt,
+        prompt_tokens -> BigInt,
+        completion_tokens -> BigInt,
+        took -> BigInt,
+        longest -> BigInt,
     }
 }
 

@@ -2,8 +2,11 @@
 
 mod audit;
 mod keys;
+mod limits;
+mod reach;
 mod roles;
 mod sessions;
+mod usage;
 mod users;
 
 use std::{
@@ -67,6 +70,12 @@ impl House {
     /// A new life of the plugin, as after a restart of the whole gateway.
     fn restart(&mut self) {
         self.credentials = Arc::new(Credentials::default());
+        let first = FirstAdmin::new(None, |_| panic!("there is an admin already"));
+        self.plugin = start(&self.store, &self.credentials, &self.now, &first);
+    }
+
+    /// A new life of the plugin alone; what the gateway shares with it stays.
+    fn restart_plugin(&mut self) {
         let first = FirstAdmin::new(None, |_| panic!("there is an admin already"));
         self.plugin = start(&self.store, &self.credentials, &self.now, &first);
     }
@@ -165,6 +174,7 @@ fn key(list: &[Scope]) -> CreateKey {
         name: "a script".to_owned(),
         scopes: scopes(list),
         expires_at: None,
+        limits: None,
     }
 }
 

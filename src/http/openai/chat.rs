@@ -1,15 +1,15 @@
 //! Chat completions.
 
 use actix_web::{HttpResponse, post};
-use messages::{
-    apikeys::Scope,
-    llmserver::{Chat, Completion},
-};
+use messages::{apikeys::Scope, llmserver::Chat};
 
-use super::sse;
+use super::{
+    account::{Account, ask_for_usage},
+    cost::Cost,
+};
 use crate::http::{
     caller::{Allowed, LlmChat},
-    error::{ErrorBody, Problem, as_openai},
+    error::{ErrorBody, Problem},
     json::{Json, Prompt},
 };
 
@@ -27,9 +27,11 @@ pub(crate) async fn chat(
     if body.retrieval.is_some() {
         caller.also(&Scope::BRAINML_QUERY)?;
     }
-    let answer = caller.port().call(body.into_inner()).await;
-    Ok(match answer.map_err(as_openai)? {
-        Completion::Whole(value) => HttpResponse::Ok().json(value),
-        Completion::Chunks(deltas) => sse::respond(deltas, &caller.edge().drain),
-    })
+    let mut body = body.into_inner();
+    let model = body.model.clone();
+    let account = Account::open(&caller, &model, Cost::of_chat(&body))?;
+    account.cap(&mut body.extra, "max_completion_tokens");
+    let usage_wanted = body.stream == Some(true) && ask_for_usage(&mut body.stream_options);
+    let answer = caller.port().call(body).await;
+    account.answer(answer, &model, usage_wanted, caller.edge())
 }

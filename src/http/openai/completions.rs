@@ -1,12 +1,15 @@
 //! Legacy completions.
 
 use actix_web::{HttpResponse, post};
-use messages::llmserver::{Complete, Completion};
+use messages::llmserver::Complete;
 
-use super::sse;
+use super::{
+    account::{Account, ask_for_usage},
+    cost::Cost,
+};
 use crate::http::{
     caller::{Allowed, LlmChat},
-    error::{ErrorBody, Problem, as_openai},
+    error::{ErrorBody, Problem},
     json::{Json, Prompt},
 };
 
@@ -20,9 +23,11 @@ pub(crate) async fn complete(
     caller: Allowed<LlmChat>,
     body: Json<Complete, Prompt>,
 ) -> Result<HttpResponse, Problem> {
-    let answer = caller.port().call(body.into_inner()).await;
-    Ok(match answer.map_err(as_openai)? {
-        Completion::Whole(value) => HttpResponse::Ok().json(value),
-        Completion::Chunks(deltas) => sse::respond(deltas, &caller.edge().drain),
-    })
+    let mut body = body.into_inner();
+    let model = body.model.clone();
+    let account = Account::open(&caller, &model, Cost::of_completion(&body))?;
+    account.cap(&mut body.extra, "max_tokens");
+    let usage_wanted = body.stream == Some(true) && ask_for_usage(&mut body.stream_options);
+    let answer = caller.port().call(body).await;
+    account.answer(answer, &model, usage_wanted, caller.edge())
 }

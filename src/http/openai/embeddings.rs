@@ -9,9 +9,10 @@ use messages::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::{account::Account, cost::Cost};
 use crate::http::{
     caller::{Allowed, LlmEmbed},
-    error::{ErrorBody, Problem, as_openai},
+    error::{ErrorBody, Problem},
     json::{Json, Prompt},
 };
 
@@ -139,12 +140,27 @@ pub(crate) async fn embeddings(
 ) -> Result<HttpResponse, Problem> {
     let body = body.into_inner();
     let ask = Embed {
-        model: Some(body.model),
+        model: Some(body.model.clone()),
         inputs: body.input.into_inputs()?,
         dimensions: body.dimensions,
     };
-    let made = caller.port().call(ask).await.map_err(as_openai)?;
+    let model = body.model;
+    let mut account = Account::open(&caller, &model, cost(&ask.inputs))?;
+    let made = account.outcome(caller.port().call(ask).await)?;
+    account.embedded(&model, made.prompt_tokens, &caller.edge().models);
     Ok(HttpResponse::Ok().json(response(made, body.encoding_format)))
+}
+
+fn cost(inputs: &[EmbedInput]) -> Cost {
+    let texts = inputs.iter().filter_map(|input| match input {
+        EmbedInput::Text(text) => Some(text.len()),
+        EmbedInput::Tokens(_) => None,
+    });
+    let ids = inputs.iter().map(|input| match input {
+        EmbedInput::Text(_) => 0,
+        EmbedInput::Tokens(ids) => ids.len().saturating_add(2),
+    });
+    Cost::of_embedding(texts, ids.sum())
 }
 
 fn response(made: Embeddings, encoding: Encoding) -> EmbeddingsResponse {

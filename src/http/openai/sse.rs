@@ -24,16 +24,25 @@ pub(crate) fn respond<T: Serialize + 'static>(
     deltas: Deltas<T>,
     drain: &Arc<Drain>,
 ) -> HttpResponse {
+    respond_with(deltas, drain, |_| true)
+}
+
+/// The same, where `pass` sees each item first: it may change it, or leave it out.
+pub(crate) fn respond_with<T: Serialize + 'static>(
+    deltas: Deltas<T>,
+    drain: &Arc<Drain>,
+    pass: impl FnMut(&mut T) -> bool + 'static,
+) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/event-stream; charset=utf-8")
         .insert_header((CACHE_CONTROL, "no-store"))
         // Reverse proxies would otherwise hold the pieces back.
         .insert_header(("x-accel-buffering", HeaderValue::from_static("no")))
-        .streaming(events(deltas, drain.clone()))
+        .streaming(events(deltas, drain.clone(), pass))
 }
 
-enum State<T> {
-    Open(Deltas<T>),
+enum State<T, P> {
+    Open(Deltas<T>, P),
     Done,
     Closed,
 }
@@ -43,18 +52,19 @@ enum State<T> {
 fn events<T: Serialize>(
     deltas: Deltas<T>,
     drain: Arc<Drain>,
+    pass: impl FnMut(&mut T) -> bool,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    stream::unfold(State::Open(deltas), move |state| {
+    stream::unfold(State::Open(deltas, pass), move |state| {
         let drain = drain.clone();
         async move {
             match state {
-                State::Open(mut deltas) => {
+                State::Open(mut deltas, mut pass) => {
                     let next = tokio::select! {
-                        next = deltas.next() => next,
+                        next = next(&mut deltas, &mut pass) => next,
                         () = drain.cut() => Some(Err(Fault::stopped("the gateway is shutting down"))),
                     };
                     let (bytes, state) = match next {
-                        Some(Ok(item)) => (event(&item), State::Open(deltas)),
+                        Some(Ok(item)) => (event(&item), State::Open(deltas, pass)),
                         Some(Err(fault)) => (event(&error(fault)), State::Done),
                         None => (Bytes::from_static(DONE), State::Closed),
                     };
@@ -65,6 +75,23 @@ fn events<T: Serialize>(
             }
         }
     })
+}
+
+/// The next item that passes.
+async fn next<T>(
+    deltas: &mut Deltas<T>,
+    pass: &mut impl FnMut(&mut T) -> bool,
+) -> Option<Result<T, Fault>> {
+    loop {
+        match deltas.next().await? {
+            Ok(mut item) => {
+                if pass(&mut item) {
+                    return Some(Ok(item));
+                }
+            }
+            Err(fault) => return Some(Err(fault)),
+        }
+    }
 }
 
 fn event<T: Serialize>(item: &T) -> Bytes {
@@ -93,7 +120,7 @@ mod tests {
         let (outlet, deltas) = Cx::new(Origin::internal("test"), deadline, None).stream(4);
         outlet.send(7).await.unwrap();
         end(outlet);
-        let events: Vec<_> = events(deltas, drain).collect().await;
+        let events: Vec<_> = events(deltas, drain, |_| true).collect().await;
         let bytes: Vec<u8> = events
             .into_iter()
             .flat_map(|event| event.unwrap())

@@ -7,7 +7,7 @@ use super::scoped;
 use crate::gateway::{Gateway, answer};
 
 /// One route of each class with the scope that it needs.
-const CLASSES: [(&str, &str, &str); 25] = [
+const CLASSES: [(&str, &str, &str); 28] = [
     ("POST", "/v1/chat/completions", "llm.chat"),
     ("POST", "/v1/completions", "llm.chat"),
     ("POST", "/v1/embeddings", "llm.embed"),
@@ -31,6 +31,9 @@ const CLASSES: [(&str, &str, &str); 25] = [
     ("GET", "/admin/keys", "admin"),
     ("POST", "/admin/keys", "admin"),
     ("DELETE", "/admin/keys/k", "admin"),
+    ("PATCH", "/admin/keys/k", "admin"),
+    ("POST", "/admin/keys/k/rotate", "admin"),
+    ("GET", "/admin/usage", "admin"),
     ("POST", "/admin/users", "admin"),
     ("PATCH", "/admin/users/nobody", "admin"),
     ("GET", "/admin/audit", "admin"),

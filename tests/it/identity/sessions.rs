@@ -116,7 +116,11 @@ async fn a_users_session_can_do_what_the_user_may() {
     assert!(!users.to_string().contains("argon2"), "{users}");
     let opened = log_in(&gateway, "ada", "analytical engine").await;
     let (cookie, _) = set_cookie(opened.headers());
-    for (path, status) in [("/v1/models", 200), ("/admin/keys", 403)] {
+    for (path, status) in [
+        ("/v1/models", 200),
+        ("/admin/keys", 200),
+        ("/admin/users", 403),
+    ] {
         let request = gateway.anonymous(Method::GET, path).header(COOKIE, &cookie);
         assert_eq!(answer(request).await.0, status, "{path}");
     }

@@ -1,0 +1,54 @@
+//! What a key's secrets allow, all under one meter.
+
+use std::{sync::Arc, time::Instant};
+
+use diesel::sqlite::SqliteConnection;
+use messages::{
+    apikeys::{Digest, Grant},
+    usage::{Ledger, Moment},
+};
+use store::StoreError;
+
+use crate::{
+    rows::{KeyRow, read_digest, read_time},
+    usage::used_this_month,
+};
+
+/// The moment whose wall clock shows `millis`.
+pub(crate) fn moment(millis: i64) -> Result<Moment, StoreError> {
+    Ok(Moment {
+        wall: read_time(millis)?,
+        steady: Instant::now(),
+    })
+}
+
+/// What the secret of `row` allows, and the one before it while that still holds; `scopes` are
+/// those of its user. Puts the key's limits in force.
+pub(crate) fn metered(
+    conn: &mut SqliteConnection,
+    ledger: &Ledger,
+    row: &KeyRow,
+    scopes: &str,
+    now: Moment,
+) -> Result<Vec<(Digest, Grant)>, StoreError> {
+    let used = || used_this_month(conn, &row.id, now.wall);
+    let meter = ledger.meter(&row.id, row.limits.into(), now, used)?;
+    let (digest, grant) = row.grant(scopes)?;
+    let grant = Grant {
+        meter: Some(Arc::clone(&meter)),
+        ..grant
+    };
+    let mut grants = vec![(digest, grant.clone())];
+    if let (Some(digest), Some(until)) = (&row.previous_digest, row.previous_until) {
+        let until = read_time(until)?;
+        let ends = grant.expires_at.map_or(until, |end| end.min(until));
+        if ends > now.wall {
+            let before = Grant {
+                expires_at: Some(ends),
+                ..grant
+            };
+            grants.push((read_digest(digest)?, before));
+        }
+    }
+    Ok(grants)
+}
