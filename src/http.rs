@@ -20,6 +20,7 @@ pub(crate) mod openapi;
 pub(crate) mod request_id;
 pub(crate) mod server;
 pub(crate) mod tally;
+pub(crate) mod tls;
 pub(crate) mod ws;
 
 use std::{path::Path, sync::Arc, time::Instant};
@@ -31,6 +32,7 @@ pub(crate) use self::drain::Drain;
 use self::{
     auth::CookiePolicy,
     server::{body::Pace, places::Places},
+    tls::Certificate,
 };
 
 /// What all handlers share.
@@ -49,6 +51,8 @@ pub(crate) struct Edge {
     pub(crate) backups: admin::backups::Backups,
     /// The places for connections.
     pub(crate) places: Places,
+    /// The certificate, where connections are encrypted.
+    pub(crate) certificate: Option<Arc<Certificate>>,
     /// How fast bodies must come.
     pub(crate) pace: Pace,
     /// How the gateway ends.
@@ -80,6 +84,11 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
+    /// Whether connections are encrypted by the gateway itself.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.certificate.is_some()
+    }
+
     /// Takes note of a request that has ended.
     pub(crate) fn count(&self, ended: &tally::Ended) {
         booking::book(ended, self.credentials.ledger());

@@ -14,7 +14,11 @@ use actix_web::dev::ServerHandle;
 use messages::line::Directory;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{http::Drain, settings::Settings, wiring::House};
+use crate::{
+    http::{Drain, tls::Certificate},
+    settings::Settings,
+    wiring::House,
+};
 pub use crate::{settings::Flags, start_error::StartError};
 
 /// Whom a gateway serves.
@@ -50,8 +54,12 @@ pub async fn start(settings: Settings, serving: Serving) -> Result<Gateway, Star
         Serving::Everyone => (None, true),
         Serving::OwnerOnly { plugins } => (Some(plugins), false),
     };
+    let certificate = match everyone {
+        true => Certificate::of(&settings.server)?,
+        false => None,
+    };
     let house = House::open(&settings, everyone)?;
-    let edge = house.edge(&settings);
+    let edge = house.edge(&settings, certificate.clone());
     let drain = edge.drain.clone();
     let socket = match everyone {
         true => settings.socket(),
@@ -63,7 +71,11 @@ pub async fn start(settings: Settings, serving: Serving) -> Result<Gateway, Star
     // Commands find the socket only now, when what they ask for is there.
     listening.socket.publish()?;
     if let Some(address) = listening.address {
-        log::info!("listening on http://{address}");
+        let scheme = certificate.map_or("http", |certificate| {
+            certificate.watch();
+            "https"
+        });
+        log::info!("listening on {scheme}://{address}");
     }
     Ok(Gateway {
         house,

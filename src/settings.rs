@@ -95,6 +95,15 @@ settings! {
         max_connections: usize = 16_384,
         /// Connections at once from one address, or with IPv6 from one /64 network; 0 is no limit.
         max_connections_per_address: usize = 1_024,
+        /// The certificate chain for TLS, a PEM file; together with `tls_key`. The file is read
+        /// again when it changes.
+        tls_certificate: Option<PathBuf> = None,
+        /// The certificate's private key, a PEM file.
+        tls_key: Option<PathBuf> = None,
+        /// Seconds between two looks at the files of the certificate.
+        tls_reload_seconds: Seconds = Seconds::of(10),
+        /// Seconds for a TLS handshake.
+        tls_handshake_seconds: Seconds = Seconds::of(3),
         /// Seconds for the head of a request, from connecting or from its first byte.
         head_seconds: Seconds = Seconds::of(5),
         /// Seconds for the body of a request.

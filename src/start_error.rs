@@ -9,7 +9,7 @@ use std::{
 use store::{OpenError, StoreError};
 use supervisor::BaselineError;
 
-use crate::telemetry::TelemetryError;
+use crate::{http::tls::TlsError, telemetry::TelemetryError};
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,9 @@ pub enum StartError {
     /// The log cannot be started.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}; choose another with --port or server.port")]
     Listen {
@@ -74,6 +77,7 @@ impl StartError {
             Self::Baseline(_)
             | Self::Upstreams(_)
             | Self::PluginsFile { .. }
+            | Self::Tls(_)
             | Self::Telemetry(TelemetryError::Filter(_)) => 2,
             Self::Telemetry(TelemetryError::Thread(_))
             | Self::Read(_)

@@ -44,6 +44,7 @@ use crate::{
         metrics::requests::Requests,
         openai::known::KnownModels,
         server::{body::Pace, places::Places},
+        tls::Certificate,
         ws::Readers,
     },
     settings::Settings,
@@ -92,7 +93,11 @@ impl House {
     }
 
     /// What the HTTP edge may know of all this.
-    pub(crate) fn edge(&self, settings: &Settings) -> web::Data<Edge> {
+    pub(crate) fn edge(
+        &self,
+        settings: &Settings,
+        certificate: Option<Arc<Certificate>>,
+    ) -> web::Data<Edge> {
         let server = &settings.server;
         let store = self.store.clone();
         web::Data::new(Edge {
@@ -113,11 +118,13 @@ impl House {
             public_url: server.public_url.clone(),
             proxies: Proxies::new(server),
             cors: Cors::new(&server.cors_origins),
-            encrypted: server
-                .public_url
-                .as_deref()
-                .is_some_and(|url| url.starts_with("https://")),
+            encrypted: certificate.is_some()
+                || server
+                    .public_url
+                    .as_deref()
+                    .is_some_and(|url| url.starts_with("https://")),
             cookies: CookiePolicy::of(
+                certificate.is_some(),
                 server.public_url.as_deref(),
                 server.host,
                 server.allow_insecure_cookies,
@@ -129,6 +136,7 @@ impl House {
             models: KnownModels::default(),
             completion_tokens: settings.usage.completion_tokens,
             started: Instant::now(),
+            certificate,
         })
     }
 

@@ -34,8 +34,13 @@ pub(crate) enum CookiePolicy {
 
 impl CookiePolicy {
     /// What fits the address that people use.
-    pub(crate) fn of(public_url: Option<&str>, host: IpAddr, allow_insecure: bool) -> Self {
-        if public_url.is_some_and(|url| url.starts_with("https://")) {
+    pub(crate) fn of(
+        tls: bool,
+        public_url: Option<&str>,
+        host: IpAddr,
+        allow_insecure: bool,
+    ) -> Self {
+        if tls || public_url.is_some_and(|url| url.starts_with("https://")) {
             Self::Secure
         } else if host.is_loopback() || allow_insecure {
             Self::Plain

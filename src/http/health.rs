@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::{
     Edge,
     caller::{Allowed, Anyone},
+    tls::CertificateStatus,
 };
 
 /// A short answer.
@@ -39,6 +40,9 @@ pub(crate) struct HealthDetail {
     uptime_seconds: u64,
     /// Connections of everyone, the owner's aside.
     connections: usize,
+    /// The certificate, where the gateway encrypts by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<CertificateStatus>,
     /// All plugins.
     plugins: Vec<PluginState>,
 }
@@ -73,6 +77,7 @@ pub(crate) async fn detail(caller: Allowed<Anyone>) -> HttpResponse {
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: edge.started.elapsed().as_secs(),
         connections: edge.places.in_use(),
+        certificate: edge.certificate.as_ref().map(|shown| shown.status()),
         plugins: edge.directory.states(),
     })
 }

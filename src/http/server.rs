@@ -68,7 +68,7 @@ pub(crate) fn listen(
         .disable_signals()
         .shutdown_timeout(settings.drain_seconds.saturating_add(1));
     let closing = builder.graceful_shutdown_signal();
-    let front = Front::new(edge.places.clone(), settings);
+    let front = Front::new(&edge, settings)?;
     let serve = move || http(&edge, &closing).map_err(|error| log::debug!("{error}"));
     let (local, serve_local) = (front.clone(), serve.clone());
     let mut builder = builder

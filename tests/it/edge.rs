@@ -8,4 +8,5 @@ mod pages;
 mod raw;
 mod slow;
 mod sockets;
+mod tls;
 mod wire;

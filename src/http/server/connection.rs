@@ -14,6 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep, sleep_until},
 };
+use tokio_rustls::server::TlsStream;
 
 use super::{
     places::Place,
@@ -25,6 +26,8 @@ use super::{
 pub(super) enum Carrier {
     /// In the clear.
     Tcp(TcpStream),
+    /// Encrypted.
+    Tls(Box<TlsStream<TcpStream>>),
     /// From the owner, on this machine.
     Local(UnixStream),
 }
@@ -123,6 +126,7 @@ impl Carrier {
     ) -> T {
         match self {
             Self::Tcp(socket) => with(Pin::new(socket), cx),
+            Self::Tls(socket) => with(Pin::new(&mut **socket), cx),
             Self::Local(socket) => with(Pin::new(socket), cx),
         }
     }
@@ -131,6 +135,7 @@ impl Carrier {
     fn cut(&self) {
         let cut = match self {
             Self::Tcp(socket) => SockRef::from(socket).set_linger(Some(Duration::ZERO)),
+            Self::Tls(socket) => SockRef::from(socket.get_ref().0).set_linger(Some(Duration::ZERO)),
             Self::Local(_) => Ok(()),
         };
         if let Err(error) = cut {
