@@ -78,10 +78,15 @@ pub(crate) async fn around<B: MessageBody + 'static>(
         edge.as_deref().map(|edge| &**edge),
         request.headers(),
     );
-    let refused =
-        |error: &Error| refused(error, &guise, &tally, edge.as_deref().map(|edge| &**edge));
+    let refused = |error: &Error| {
+        let edge = edge.as_deref().map(|edge| &**edge);
+        refused(error, &guise, &tally, edge, turn.is_last())
+    };
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(tally.clone());
+    if let Err(problem) = turn.check(&request) {
+        return Err(refused(&problem.into()));
+    }
     if let Some(mut answer) = guise.preflight(&request) {
         guise.put_on(answer.headers_mut());
         let (answer, status) = (request.into_response(answer), StatusCode::NO_CONTENT);
@@ -116,10 +121,10 @@ pub(crate) async fn around<B: MessageBody + 'static>(
 }
 
 /// An answer that is an error of the middleware: with the request's id, and counted.
-fn refused(error: &Error, guise: &Guise, tally: &Tally, edge: Option<&Edge>) -> Error {
+fn refused(error: &Error, guise: &Guise, tally: &Tally, edge: Option<&Edge>, last: bool) -> Error {
     let mut response = error.error_response();
     guise.put_on(response.headers_mut());
-    if response.status() == StatusCode::REQUEST_TIMEOUT {
+    if last {
         response
             .head_mut()
             .set_connection_type(ConnectionType::Close);

@@ -3,6 +3,7 @@
 pub(crate) mod body;
 mod connection;
 mod front;
+mod head;
 pub(crate) mod places;
 pub(crate) mod pulse;
 mod socket;

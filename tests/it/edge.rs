@@ -3,7 +3,9 @@
 mod bodies;
 mod claims;
 mod crowd;
+mod leaving;
 mod log_lines;
+mod malformed;
 mod pages;
 mod raw;
 mod slow;

@@ -75,11 +75,7 @@ impl Upstream {
 
     /// Lets `gateway` offer the models `far-chat` and `far-embed` of this server.
     pub async fn join(&self, gateway: &Gateway) {
-        let upstream = json!({
-            "name": "far", "base_url": self.url, "api_key": KEY,
-            "models": ["far-chat"], "embedding_models": ["far-embed"],
-        });
-        let body = json!({"settings": {"upstreams": [upstream]}});
+        let body = json!({"settings": {"upstreams": [self.settings()]}});
         let path = "/admin/plugins/llmserver/config";
         let (status, answer) = gateway.put(path, &body).await;
         assert_eq!(
@@ -96,6 +92,19 @@ impl Upstream {
 
     /// How many requests came so far.
     pub fn times_asked(&self) -> usize {
+        self.state.asked.lock().unwrap().len()
+    }
+
+    /// This server, as the settings of `llmserver` name one.
+    pub fn settings(&self) -> Value {
+        json!({
+            "name": "far", "base_url": self.url, "api_key": KEY,
+            "models": ["far-chat"], "embedding_models": ["far-embed"],
+        })
+    }
+
+    /// How many requests there were so far.
+    pub fn asks(&self) -> usize {
         self.state.asked.lock().unwrap().len()
     }
 

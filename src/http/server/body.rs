@@ -13,6 +13,7 @@ use actix_web::{dev::Payload, error::PayloadError, web::Bytes};
 use futures_util::Stream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::pulse::Pulse;
 use crate::settings;
 
 /// How fast bodies must come.
@@ -36,7 +37,13 @@ impl Pace {
     }
 
     /// `body`, at this pace. What is too slow is an error in its reader's eyes, and noted in `slow`.
-    pub(super) fn keep(self, body: Payload, path: &str, slow: Rc<Cell<bool>>) -> Payload {
+    pub(super) fn keep(
+        self,
+        body: Payload,
+        path: &str,
+        slow: Rc<Cell<bool>>,
+        pulse: Option<Rc<Pulse>>,
+    ) -> Payload {
         let payload = Box::pin(Paced {
             body,
             pace: self,
@@ -46,6 +53,7 @@ impl Pace {
             },
             waiting: None,
             slow,
+            pulse,
         });
         Payload::Stream { payload }
     }
@@ -64,6 +72,22 @@ struct Paced {
     /// and cost no timer.
     waiting: Option<Waiting>,
     slow: Rc<Cell<bool>>,
+    pulse: Option<Rc<Pulse>>,
+}
+
+impl Paced {
+    /// What comes from now on is another request's.
+    fn end(&mut self) {
+        if let Some(pulse) = self.pulse.take() {
+            pulse.expect_body(false);
+        }
+    }
+}
+
+impl Drop for Paced {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 struct Waiting {
@@ -109,6 +133,9 @@ impl Stream for Paced {
         if let (Poll::Ready(Some(Ok(bytes))), Some(waiting)) = (&polled, &mut this.waiting) {
             let more = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
             waiting.bytes = waiting.bytes.saturating_add(more);
+        }
+        if let Poll::Ready(None | Some(Err(_))) = polled {
+            this.end();
         }
         if polled.is_ready() {
             return polled;

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -9,6 +10,7 @@ use std::{
 };
 
 use actix_web::rt::net::{TcpStream, UnixStream};
+use bytes::BytesMut;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -21,6 +23,12 @@ use super::{
     pulse::{Awaited, Limits, Pulse},
     verdict,
 };
+
+/// Bytes read at once of what comes before its turn.
+const PIECE: usize = 4 << 10;
+
+/// Bytes kept of what comes before its turn; more is left in the socket.
+const EARLY: usize = 16 << 10;
 
 /// What carries the bytes.
 pub(super) enum Carrier {
@@ -40,6 +48,8 @@ pub(super) struct Connection {
     /// Whether the timer will wake us. It is left to run where its time is too early: setting it
     /// for every request would cost more than looking once when it fires.
     armed: bool,
+    /// What has come before its turn.
+    early: BytesMut,
     /// Runs while the client takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
     _place: Option<Place>,
@@ -53,6 +63,7 @@ impl Connection {
             pulse: Pulse::new(limits),
             timer: Box::pin(sleep_until(Instant::now())),
             armed: false,
+            early: BytesMut::new(),
             stalled: None,
             _place: place,
         }
@@ -66,6 +77,25 @@ impl Connection {
     /// Whether it comes from the owner.
     pub(super) fn is_local(&self) -> bool {
         matches!(self.carrier, Carrier::Local(_))
+    }
+
+    /// While a request is at work, what comes is read only to notice that the client has left. The
+    /// parser would keep it too, and once it had its fill ask for more without a pause.
+    fn poll_early(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.early.len() < EARLY {
+            let mut space = [MaybeUninit::uninit(); PIECE];
+            let mut piece = ReadBuf::uninit(&mut space);
+            ready!(
+                self.carrier
+                    .poll(cx, |socket, cx| socket.poll_read(cx, &mut piece))
+            )?;
+            if piece.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.early.extend_from_slice(piece.filled());
+            self.pulse.keep_early();
+        }
+        Poll::Pending
     }
 
     /// Ready, with the end of the input, once the client has taken too long.
@@ -156,6 +186,15 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.pulse.watch(cx);
+        if self.pulse.is_early() {
+            return self.poll_early(cx);
+        }
+        if !self.early.is_empty() {
+            let length = self.early.len().min(buffer.remaining());
+            buffer.put_slice(&self.early.split_to(length));
+            self.pulse.heard();
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = self
             .carrier

@@ -44,6 +44,8 @@ impl Limits {
 pub(crate) struct Pulse {
     limits: Limits,
     requests: Cell<usize>,
+    body: Cell<bool>,
+    early: Cell<bool>,
     awaited: Cell<Awaited>,
     leaving: Cell<bool>,
     task: RefCell<Option<Waker>>,
@@ -64,6 +66,8 @@ impl Pulse {
         Rc::new(Self {
             limits,
             requests: Cell::new(0),
+            body: Cell::new(false),
+            early: Cell::new(false),
             awaited: Cell::new(Awaited::Head(Instant::now())),
             leaving: Cell::new(false),
             task: RefCell::default(),
@@ -93,6 +97,21 @@ impl Pulse {
         (self.requests.get() == 0).then(|| self.awaited.get())
     }
 
+    /// Whether what comes now is not for the request at work.
+    pub(super) fn is_early(&self) -> bool {
+        self.requests.get() > 0 && !self.body.get()
+    }
+
+    /// Something has come that must wait for its turn.
+    pub(super) fn keep_early(&self) {
+        self.early.set(true);
+    }
+
+    /// Whether the request at work has a body that is not whole.
+    pub(super) fn expect_body(&self, more: bool) {
+        self.body.set(more);
+    }
+
     /// When what is awaited must have come.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.awaited().map(|awaited| match awaited {
@@ -110,13 +129,14 @@ impl Pulse {
     /// A request has come.
     pub(super) fn begin(&self) {
         self.requests.set(self.requests.get() + 1);
+        self.body.set(false);
     }
 
     /// A request has its answer.
     pub(super) fn end(&self) {
         self.requests.set(self.requests.get().saturating_sub(1));
         self.awaited.set(Awaited::Request(Instant::now()));
-        if self.leaving.get()
+        if (self.leaving.get() || self.early.take())
             && let Some(task) = &*self.task.borrow()
         {
             // The connection has asked for bytes already, and knows of no reason to ask again.
