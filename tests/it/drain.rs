@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::join_all};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
-    client_async,
+    WebSocketStream, client_async,
     tungstenite::{Message, client::IntoClientRequest, protocol::frame::coding::CloseCode},
 };
 
@@ -30,6 +30,10 @@ fn endless(_: &Value) -> Reply {
 /// A stream through the gateway that has begun and waits for its upstream.
 async fn begun(gateway: &Gateway, upstream: &Upstream) -> Events {
     upstream.join(gateway).await;
+    streaming(gateway).await
+}
+
+async fn streaming(gateway: &Gateway) -> Events {
     let body = json!({"model": "far-chat", "stream": true, "messages": [{"role": "user", "content": "?"}]});
     let request = gateway
         .request(Method::POST, "/v1/chat/completions")
@@ -121,24 +125,75 @@ async fn a_stream_that_does_not_finish_in_time_ends_with_an_error_and_done() {
 #[tokio::test]
 async fn a_socket_is_closed_with_1012() {
     let mut gateway = Gateway::start_with(&[NO_MODEL]).await;
-    let url = format!("ws://{}/ws/logs", address(&gateway));
+    let mut socket = watching(&gateway).await;
+    gateway.terminate();
+    assert_eq!(closing(&mut socket).await, CloseCode::Restart);
+    assert_eq!(u16::from(CloseCode::Restart), 1012);
+    drop(socket);
+    assert_eq!(gateway.ended().code(), Some(0));
+}
+
+/// A socket that has been greeted.
+async fn watching(gateway: &Gateway) -> WebSocketStream<TcpStream> {
+    let url = format!("ws://{}/ws/logs", address(gateway));
     let mut request = url.into_client_request().unwrap();
     let key = format!("Bearer {}", gateway.key).parse().unwrap();
     request.headers_mut().insert("authorization", key);
-    let stream = TcpStream::connect(address(&gateway)).await.unwrap();
+    let stream = TcpStream::connect(address(gateway)).await.unwrap();
     let (mut socket, _) = client_async(request, stream).await.unwrap();
     let hello = socket.next().await.unwrap().unwrap();
     assert!(hello.to_text().unwrap().contains("hello"), "{hello}");
-    gateway.terminate();
-    let reason = loop {
+    socket
+}
+
+/// With what the gateway closes the socket.
+async fn closing(socket: &mut WebSocketStream<TcpStream>) -> CloseCode {
+    loop {
         if let Message::Close(reason) = socket.next().await.unwrap().unwrap() {
-            break reason.expect("a reason");
+            return reason.expect("a reason").code;
         }
-    };
-    assert_eq!(reason.code, CloseCode::Restart);
-    assert_eq!(u16::from(reason.code), 1012);
+    }
+}
+
+#[tokio::test]
+async fn five_hundred_streams_and_sockets_end_in_good_order() {
+    let env = [
+        NO_MODEL,
+        ("BKG_SERVER__DRAIN_ACCEPT_SECONDS", "1"),
+        ("BKG_SERVER__DRAIN_SECONDS", "3"),
+    ];
+    let mut gateway = Gateway::start_with(&env).await;
+    let upstream = Upstream::start(endless).await;
+    upstream.join(&gateway).await;
+    let streams = join_all((0..500).map(|_| streaming(&gateway))).await;
+    let mut socket = watching(&gateway).await;
+    let told = Instant::now();
+    gateway.terminate();
+    let waiting = &gateway;
+    eventually("it is no longer ready", || async {
+        waiting.get("/health/ready").await.0 == 503
+    })
+    .await;
+    let ends = join_all(streams.into_iter().map(Events::values));
+    let (ends, code) = tokio::join!(ends, closing(&mut socket));
+    assert_eq!(code, CloseCode::Restart);
+    for values in ends {
+        let message = values[0]["error"]["message"].as_str().unwrap();
+        assert!(
+            values.len() == 1 && message.contains("shutting down"),
+            "{values:?}"
+        );
+    }
+    let took = told.elapsed();
+    assert!(took >= Duration::from_secs(3), "{took:?}");
     drop(socket);
     assert_eq!(gateway.ended().code(), Some(0));
+    // The settings' three seconds, and what a busy machine adds.
+    assert!(
+        told.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        told.elapsed()
+    );
 }
 
 #[tokio::test]
