@@ -102,7 +102,7 @@ mod tests {
         for at in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[at] ^= 0xFF;
-            drop(of(&bytes));
+            let _ = of(&bytes);
         }
         assert!(of(&[0x30, 0x84, 0xFF, 0xFF, 0xFF, 0xFF]).is_none());
     }

@@ -56,7 +56,7 @@ async fn counted_as_left(gateway: &Gateway, times: usize) {
         let line = page.lines().find(|line| {
             line.starts_with("bkg_http_requests_total")
                 && line.contains("/v1/chat/completions")
-                && line.contains("\"499\"")
+                && line.contains("\"client_closed\"")
         });
         line.is_some_and(|line| line.ends_with(&format!(" {times}")))
     })

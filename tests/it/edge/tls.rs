@@ -67,6 +67,7 @@ pub async fn start(path: &Path) -> Gateway {
         ("BKG_SERVER__TLS_KEY", path),
         ("BKG_SERVER__TLS_RELOAD_SECONDS", "1"),
         ("BKG_SERVER__TLS_HANDSHAKE_SECONDS", "1"),
+        ("BKG_SERVER__HEAD_SECONDS", "60"),
     ])
     .await
 }
