@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use procfs::process::{LimitValue, Process};
+
 use crate::{http::address::Proxies, settings};
 
 /// The places for connections. Clones share them.
@@ -34,15 +36,32 @@ pub(super) struct Place {
 }
 
 impl Places {
-    /// As many places as the settings say.
+    /// As many places as the settings say, and as the process may have open files for.
     pub(crate) fn of(settings: &settings::Server) -> Self {
-        let limit = |number| match number {
+        let places = Self::within(settings, open_files());
+        if places.0.all < settings.max_connections {
+            log::info!(
+                "at most {} connections at once, because of the limit of open files",
+                places.0.all
+            );
+        }
+        places
+    }
+
+    /// Where the listener finds no more file, it stops accepting from everyone, and the database
+    /// and the upstreams find none either: a quarter is kept for them.
+    fn within(settings: &settings::Server, files: usize) -> Self {
+        let per_address = match settings.max_connections_per_address {
             0 => usize::MAX,
             number => number,
         };
+        let all = match settings.max_connections {
+            0 => usize::MAX,
+            number => number.min(files - files / 4),
+        };
         Self(Arc::new(Shared {
-            all: limit(settings.max_connections),
-            per_address: limit(settings.max_connections_per_address),
+            all,
+            per_address,
             proxies: Proxies::new(settings),
             taken: Mutex::default(),
         }))
@@ -88,6 +107,15 @@ impl Drop for Place {
     }
 }
 
+/// How many files the process may have open.
+fn open_files() -> usize {
+    let limits = Process::myself().and_then(|process| process.limits());
+    match limits.map(|limits| limits.max_open_files.soft_limit) {
+        Ok(LimitValue::Value(files)) => usize::try_from(files).unwrap_or(usize::MAX),
+        Ok(LimitValue::Unlimited) | Err(_) => usize::MAX,
+    }
+}
+
 /// Whom an address belongs to: with IPv6 whoever has one has the 2^64 of its network.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -101,11 +129,23 @@ mod tests {
     use super::*;
 
     fn places(all: usize, per_address: usize) -> Places {
-        Places::of(&settings::Server {
+        within(all, per_address, usize::MAX)
+    }
+
+    fn within(all: usize, per_address: usize, files: usize) -> Places {
+        let settings = settings::Server {
             max_connections: all,
             max_connections_per_address: per_address,
             ..settings::Server::default()
-        })
+        };
+        Places::within(&settings, files)
+    }
+
+    #[test]
+    fn a_quarter_of_the_open_files_is_kept_unless_there_is_no_limit() {
+        assert_eq!(within(1000, 0, 1024).0.all, 768);
+        assert_eq!(within(1000, 0, 1 << 20).0.all, 1000);
+        assert_eq!(within(0, 0, 1024).0.all, usize::MAX);
     }
 
     fn take(places: &Places, address: &str) -> Option<Place> {
