@@ -78,10 +78,6 @@ impl Certificate {
         };
         let text = Text::read(&files)?;
         let pair = Pair::of(&text, &files)?;
-        if let Err(error) = pair.is_current(&files) {
-            // Clients will say no, but the operator may have to come in this way.
-            log::warn!("{error}");
-        }
         Ok(Some(Arc::new(Self {
             files,
             every: settings.tls_reload_seconds.into(),
@@ -116,6 +112,10 @@ impl Certificate {
     /// Looks at the files every few seconds, as long as anyone shows the certificate: of a mounted
     /// secret no notice is sent, and a renewal is never that urgent.
     pub(crate) fn watch(self: &Arc<Self>) {
+        if let Err(error) = self.shown.load().is_current(&self.files) {
+            // Clients will say no, but the operator may have to come in this way.
+            log::warn!("{error}");
+        }
         let (every, watched) = (self.every, Arc::downgrade(self));
         actix_web::rt::spawn(async move {
             loop {
