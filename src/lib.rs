@@ -61,6 +61,7 @@ pub async fn start(settings: Settings, serving: Serving) -> Result<Gateway, Star
     let house = House::open(&settings, everyone)?;
     let edge = house.edge(&settings, certificate.clone());
     let drain = edge.drain.clone();
+    let scheme = if edge.is_tls() { "https" } else { "http" };
     let socket = match everyone {
         true => settings.socket(),
         false => settings.own_socket(),
@@ -71,10 +72,9 @@ pub async fn start(settings: Settings, serving: Serving) -> Result<Gateway, Star
     // Commands find the socket only now, when what they ask for is there.
     listening.socket.publish()?;
     if let Some(address) = listening.address {
-        let scheme = certificate.map_or("http", |certificate| {
+        if let Some(certificate) = certificate {
             certificate.watch();
-            "https"
-        });
+        }
         log::info!("listening on {scheme}://{address}");
     }
     Ok(Gateway {
