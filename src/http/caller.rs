@@ -252,14 +252,17 @@ async fn authenticate(edge: &Edge, request: &HttpRequest) -> Result<Known, Fault
     }
     let digest = presented(edge, request).ok_or_else(refusal)?;
     let now = Timestamp::now();
-    let on_our_account = origin(request, Arc::new(Caller::owner()));
-    let port = Port::new(edge.directory.clone(), on_our_account);
+    let port = || {
+        let on_our_account = origin(request, Arc::new(Caller::owner()));
+        Port::new(edge.directory.clone(), on_our_account)
+    };
     let Some(grant) = edge.credentials.grant(&digest, now) else {
-        let found = port.call(Authenticate { digest }).await?;
+        let found = port().call(Authenticate { digest }).await?;
         return found.map(Known::from).ok_or_else(refusal);
     };
     if grant.note_after.is_some_and(|after| after <= now) {
         // The request does not wait for this.
+        let port = port();
         actix_web::rt::spawn(async move { port.call(Authenticate { digest }).await });
     }
     Ok(grant.into())

@@ -95,7 +95,6 @@ pub(crate) async fn around<B: MessageBody + 'static>(
     if request.headers().contains_key(CONTENT_ENCODING) {
         return Err(refused(&encoding_refused().into()));
     }
-    let what = format!("{} {}", request.method(), request.path());
     let unanswered = Unanswered::new(tally.clone(), edge.clone());
     let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
     unanswered.answered();
@@ -114,7 +113,10 @@ pub(crate) async fn around<B: MessageBody + 'static>(
         Ok(Err(error)) => Err(refused(&error)),
         Err(panic) => {
             let text = panic_text(&*panic);
-            log::error!("a request handler panicked over {what}: {text}");
+            tally.note(|facts| {
+                let (method, path) = (&facts.method, &facts.path);
+                log::error!("a request handler panicked over {method} {path}: {text}");
+            });
             Err(refused(&panicked().into()))
         }
     }

@@ -14,6 +14,10 @@ use crate::{
     tee,
 };
 
+/// How long the broker rests after it has taken what waited. Waking its thread for each line would
+/// cost whoever logs more than the line itself; a line after a silence is taken at once.
+const REST: Duration = Duration::from_millis(5);
+
 const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// The actor that takes records from the intake and writes them to the ring.
@@ -74,8 +78,12 @@ impl Actor for LogBroker {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         tee::keep_off_the_broker();
-        let arrivals = stream::unfold(self.intake.clone(), |intake| async move {
-            Some((intake.take().await, intake))
+        let start = (self.intake.clone(), false);
+        let arrivals = stream::unfold(start, |(intake, has_taken)| async move {
+            if has_taken {
+                tokio::time::sleep(REST).await;
+            }
+            Some((intake.take().await, (intake, true)))
         });
         ctx.add_stream(arrivals);
     }

@@ -5,6 +5,10 @@ const LONGEST: usize = 8 * 1024;
 
 /// Makes control characters visible and cuts what is too long.
 pub(crate) fn escape(text: &str) -> String {
+    // Nearly every text is short and plain.
+    if text.len() <= LONGEST && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return text.to_owned();
+    }
     let cut = text.len().saturating_sub(LONGEST);
     let head = text
         .get(..text.floor_char_boundary(LONGEST))

@@ -80,6 +80,8 @@ fn check_filter(filter: &str) -> Result<(), InstallError> {
 thread_local! {
     /// Whether this thread is about to speak to the broker, or is the broker's own.
     static BUSY: Cell<bool> = const { Cell::new(false) };
+    /// The record that this thread is about to show.
+    static SHOWN: Cell<Option<LogRecord>> = const { Cell::new(None) };
 }
 
 /// Says that what this thread logs goes to the terminal alone.
@@ -107,12 +109,19 @@ impl Tee {
         for (target, level) in QUIET {
             builder.filter_module(target, level);
         }
-        let (on_terminal, format) = (tagger.clone(), screen.format);
+        let format = screen.format;
         builder
             .parse_filters(filter)
             .write_style(screen.style)
             .target(screen.target)
-            .format(move |out, record| format.print(out, record, &on_terminal.tag(record)));
+            .format(move |out, record| {
+                let Some(shown) = SHOWN.take() else {
+                    return Ok(());
+                };
+                let printed = format.print(out, &shown, record.level(), record.key_values());
+                SHOWN.set(Some(shown));
+                printed
+            });
         Self {
             terminal: builder.build(),
             tagger,
@@ -143,10 +152,12 @@ impl Log for Tee {
         if !self.terminal.matches(record) {
             return;
         }
+        // Made once for both, and before it is shown: whatever is logged while it is made is shown
+        // first.
+        SHOWN.set(Some(self.record(record)));
         self.terminal.log(record);
         // What is logged while a record is on its way to the broker would follow it for ever.
-        if !BUSY.get() {
-            let record = self.record(record);
+        if let Some(record) = SHOWN.take().filter(|_| !BUSY.get()) {
             BUSY.set(true);
             self.intake.offer(record);
             BUSY.set(false);

@@ -6,11 +6,11 @@ use std::{
 };
 
 use env_logger::fmt::Formatter;
-use jiff::Timestamp;
 use log::{
-    Record,
-    kv::{self, Key, Value, VisitSource},
+    Level, Record,
+    kv::{self, Key, Source, Value, VisitSource},
 };
+use messages::log_record::LogRecord;
 use serde_json::{Map, Value as Json};
 
 use crate::escape::escape;
@@ -32,32 +32,32 @@ const SAID: [&str; 5] = ["method", "path", "route", "status", "took_ms"];
 const OWN: [&str; 5] = ["ts", "level", "plugin", "message", "target"];
 
 impl Format {
+    /// Writes `shown`; its `pairs` once more, as they were logged, because numbers are numbers in
+    /// JSON.
     pub(super) fn print(
         self,
         out: &mut Formatter,
-        record: &Record<'_>,
-        tag: &str,
+        shown: &LogRecord,
+        level: Level,
+        pairs: &dyn Source,
     ) -> io::Result<()> {
         match self {
-            Self::Text => print_text(out, record, tag),
-            Self::Json => print_json(out, record, tag),
+            Self::Text => print_text(out, shown, level),
+            Self::Json => print_json(out, shown, pairs),
         }
     }
 }
 
-fn print_text(out: &mut Formatter, record: &Record<'_>, tag: &str) -> io::Result<()> {
-    let level = record.level();
+fn print_text(out: &mut Formatter, shown: &LogRecord, level: Level) -> io::Result<()> {
     let style = out.default_level_style(level);
-    let time = out.timestamp_millis();
-    let message = escape(&record.args().to_string());
+    let (time, message) = (shown.ts, &shown.message);
     write!(
         out,
-        "{time} {style}{level:<5}{style:#} {} {message}",
-        escape(tag)
+        "{time:.3} {style}{level:<5}{style:#} {} {message}",
+        shown.plugin
     )?;
-    let fields = fields(record);
-    let is_request = fields.contains_key("took_ms");
-    for (name, value) in &fields {
+    let is_request = shown.fields.contains_key("took_ms");
+    for (name, value) in &shown.fields {
         let said = is_request && SAID.contains(&name.as_str());
         if name != "target" && !said {
             write!(out, " {name}={value}")?;
@@ -66,20 +66,20 @@ fn print_text(out: &mut Formatter, record: &Record<'_>, tag: &str) -> io::Result
     writeln!(out)
 }
 
-fn print_json(out: &mut Formatter, record: &Record<'_>, tag: &str) -> io::Result<()> {
+fn print_json(out: &mut Formatter, shown: &LogRecord, pairs: &dyn Source) -> io::Result<()> {
     let mut line = Pairs(Map::new());
-    let own = [
-        format!("{:.3}", Timestamp::now()),
-        record.level().as_str().to_ascii_lowercase(),
-        escape(tag),
-        escape(&record.args().to_string()),
-        escape(record.target()),
+    let own: [Json; 5] = [
+        format!("{:.3}", shown.ts).into(),
+        serde_json::to_value(shown.level)?,
+        (*shown.plugin).into(),
+        shown.message.as_str().into(),
+        shown.fields.get("target").map_or("", String::as_str).into(),
     ];
     let own = OWN.into_iter().zip(own);
     line.0
-        .extend(own.map(|(name, value)| (name.to_owned(), value.into())));
+        .extend(own.map(|(name, value)| (name.to_owned(), value)));
     // Collecting into a map cannot fail.
-    drop(record.key_values().visit(&mut line));
+    drop(pairs.visit(&mut line));
     serde_json::to_writer(&mut *out, &line.0)?;
     writeln!(out)
 }
