@@ -128,6 +128,7 @@ async fn requests_calls_plugins_log_store_and_process_are_told() {
         ("bkg_store_writable".into(), 1.0),
         ("bkg_log_gaps_total".into(), 0.0),
         ("bkg_draining".into(), 0.0),
+        ("bkg_http_connections_refused_total".into(), 0.0),
     ] {
         assert!(scrape.0.contains_key(&series), "{series}");
         assert!(
@@ -137,6 +138,7 @@ async fn requests_calls_plugins_log_store_and_process_are_told() {
         );
     }
     for positive in [
+        "bkg_http_connections",
         "bkg_log_records_total",
         "bkg_store_database_bytes",
         "bkg_call_permits{plugin=\"llmserver\",capability=\"llm.models\"}",

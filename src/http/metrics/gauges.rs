@@ -17,6 +17,8 @@ use crate::http::{Edge, ws::LogFigures};
 pub(super) struct Gauges {
     uptime: Duration,
     draining: bool,
+    connections: usize,
+    connections_refused: u64,
     log: LogFigures,
     readers_dropped: u64,
     writable: bool,
@@ -28,6 +30,8 @@ impl Gauges {
         Self {
             uptime: edge.started.elapsed(),
             draining: edge.drain.is_draining(),
+            connections: edge.places.in_use(),
+            connections_refused: edge.places.refused(),
             log: edge.logs.figures(),
             readers_dropped: edge.readers.dropped(),
             writable,
@@ -95,6 +99,16 @@ impl Collector for Gauges {
             "bkg_draining",
             "1 while the gateway is shutting down",
             u64::from(self.draining),
+        )?;
+        page.gauge(
+            "bkg_http_connections",
+            "Connections over TCP",
+            size(self.connections),
+        )?;
+        page.counter(
+            "bkg_http_connections_refused",
+            "Connections turned away because there were too many",
+            self.connections_refused,
         )?;
         self.encode_log(&mut page)?;
         self.encode_store(&mut page)

@@ -3,7 +3,10 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use procfs::process::{LimitValue, Process};
@@ -20,6 +23,7 @@ struct Shared {
     per_address: usize,
     proxies: Proxies,
     taken: Mutex<Taken>,
+    refused: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +68,7 @@ impl Places {
             per_address,
             proxies: Proxies::new(settings),
             taken: Mutex::default(),
+            refused: AtomicU64::new(0),
         }))
     }
 
@@ -75,6 +80,7 @@ impl Places {
         let here = taken.by_network.get(&network).copied().unwrap_or_default();
         let too_many = here >= self.0.per_address && !self.0.proxies.trusts(address.to_canonical());
         if taken.all >= self.0.all || too_many {
+            self.0.refused.fetch_add(1, Relaxed);
             return None;
         }
         taken.all += 1;
@@ -87,6 +93,11 @@ impl Places {
     /// How many connections there are.
     pub(crate) fn in_use(&self) -> usize {
         self.taken().all
+    }
+
+    /// How many connections were turned away since the start.
+    pub(crate) fn refused(&self) -> u64 {
+        self.0.refused.load(Relaxed)
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -160,6 +171,7 @@ mod tests {
         assert!(take(&places, "10.0.0.1").is_none());
         let _other = take(&places, "10.0.0.2").unwrap();
         assert!(take(&places, "10.0.0.3").is_none(), "all are taken");
+        assert_eq!(places.refused(), 2);
         drop(first);
         assert_eq!(places.in_use(), 2);
         assert!(take(&places, "10.0.0.1").is_some());
