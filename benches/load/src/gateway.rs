@@ -19,11 +19,11 @@ const LIMITS: [&str; 8] = [
     "--requests-per-minute",
     "1000000000",
     "--tokens-per-minute",
-    "1000000000000",
+    "1000000000",
     "--concurrent-requests",
     "1000000",
     "--monthly-tokens",
-    "1000000000000000",
+    "1000000000000",
 ];
 
 /// How the program is started.
@@ -73,12 +73,7 @@ impl Program<'_> {
             r#"upstreams=[{{"name":"load","base_url":"http://{upstream}/v1","models":["fast","paced"]}}]"#
         );
         self.tell(&["plugins", "set", "llmserver", &upstreams]);
-        // A program of before there were limits can be measured too.
-        let limited = self.tell(&["keys", "create", "--help"]).contains(LIMITS[0]);
-        if !limited {
-            eprintln!("load: this program's keys have no limits");
-        }
-        target.key = Some(self.key("llm.chat", if limited { &LIMITS } else { &[] }));
+        target.key = Some(self.key("llm.chat", &LIMITS));
     }
 
     /// Makes a key.

@@ -64,19 +64,20 @@ struct Slow<'a> {
 impl Slow<'_> {
     /// Sends one more byte, or begins again.
     fn go_on(&mut self, target: &Target, seen: &Seen) {
-        match &mut self.stream {
-            None => {
-                self.stream = self.begin(target).ok();
-                if self.stream.is_some() {
-                    seen.open.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            Some(stream) => {
-                if drip(stream).is_err() {
-                    self.stream = None;
-                    seen.open.fetch_sub(1, Ordering::Relaxed);
-                    seen.ended.fetch_add(1, Ordering::Relaxed);
-                }
+        let ended = self
+            .stream
+            .as_mut()
+            .map(drip)
+            .is_some_and(|sent| sent.is_err());
+        if ended {
+            self.stream = None;
+            seen.open.fetch_sub(1, Ordering::Relaxed);
+            seen.ended.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.stream.is_none() {
+            self.stream = self.begin(target).ok();
+            if self.stream.is_some() {
+                seen.open.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
