@@ -122,7 +122,7 @@ settings! {
         /// ends. One more is refused at once. Most of them wait for an upstream.
         chats_at_once: usize = 1024,
         /// Seconds after which a WebSocket is closed whose reader answers no ping and takes nothing.
-        socket_silence_seconds: u64 = 30,
+        socket_silence_seconds: Seconds = Seconds::of(30),
         /// The largest body of a question to a model, in bytes. Documents have their own limit, and
         /// other bodies end at 64 KiB.
         body_limit: usize = 2 << 20,

@@ -104,9 +104,10 @@ impl House {
             directory: self.directory.clone(),
             credentials: self.credentials.clone(),
             logs: self.telemetry.ring(),
-            readers: Arc::new(Readers::new(Duration::from_secs(
-                server.socket_silence_seconds.max(1),
-            ))),
+            readers: Arc::new(Readers::new(
+                server.socket_silence_seconds.into(),
+                server.reader_seconds.into(),
+            )),
             store: StoreHealth::new(Box::new(move || {
                 let store = store.clone();
                 async move { store.health().await.map_err(Fault::from) }.boxed()

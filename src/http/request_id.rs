@@ -13,6 +13,7 @@ use actix_web::{
         header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
+    web,
 };
 use futures_util::FutureExt;
 use messages::fault::{Fault, panic_text};
@@ -89,8 +90,7 @@ pub(crate) async fn around<B: MessageBody + 'static>(
     }
     if let Some(mut answer) = guise.preflight(&request) {
         guise.put_on(answer.headers_mut());
-        let (answer, status) = (request.into_response(answer), StatusCode::NO_CONTENT);
-        return Ok(answer.map_body(|_, body| Counted::new(body, status, tally, edge, turn)));
+        return Ok(counted(request.into_response(answer), tally, edge, turn));
     }
     if request.headers().contains_key(CONTENT_ENCODING) {
         return Err(refused(&encoding_refused().into()));
@@ -105,10 +105,8 @@ pub(crate) async fn around<B: MessageBody + 'static>(
     match outcome {
         Ok(Ok(mut response)) => {
             guise.put_on(response.headers_mut());
-            let status = response.status();
             tally.route(response.request());
-            let counted = |body: B| Counted::new(body.boxed(), status, tally, edge, turn);
-            Ok(response.map_body(|_, body| counted(body)))
+            Ok(counted(response, tally, edge, turn))
         }
         Ok(Err(error)) => Err(refused(&error)),
         Err(panic) => {
@@ -120,6 +118,17 @@ pub(crate) async fn around<B: MessageBody + 'static>(
             Err(refused(&panicked().into()))
         }
     }
+}
+
+/// An answer that ends its request's tally and turn when its body has ended.
+fn counted<B: MessageBody + 'static>(
+    response: ServiceResponse<B>,
+    tally: Tally,
+    edge: Option<web::Data<Edge>>,
+    turn: Turn,
+) -> ServiceResponse<Counted> {
+    let status = response.status();
+    response.map_body(|_, body| Counted::new(body.boxed(), status, tally, edge, turn))
 }
 
 /// An answer that is an error of the middleware: with the request's id, and counted.
@@ -147,7 +156,7 @@ fn panicked() -> Problem {
 mod tests {
     use std::{net::SocketAddr, time::Duration};
 
-    use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, middleware::from_fn, web};
+    use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, middleware::from_fn};
     use futures_util::{StreamExt, stream};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},

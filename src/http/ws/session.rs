@@ -3,7 +3,9 @@
 
 use std::{pin::Pin, sync::Arc, time::Instant};
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, ActorState, AsyncContext, StreamHandler, WrapFuture,
+};
 use actix_http::ws::Item;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{
@@ -19,10 +21,6 @@ use crate::http::{
     caller::{Admin, Allowed},
     error::Problem,
 };
-
-/// How often within the time that a peer may be silent it is asked whether it is still there, and
-/// its credential is looked at.
-const PINGS: u32 = 6;
 
 /// Nobody has anything long to say to a live view, in bytes.
 const LARGEST_FRAME: usize = 64 * 1024;
@@ -79,7 +77,7 @@ impl Actor for Session {
         if let Some(frames) = self.frames.take() {
             ctx.add_stream(frames);
         }
-        ctx.run_interval(self.readers.silence / PINGS, Self::beat);
+        ctx.run_interval(self.readers.beat(), Self::beat);
         let drain = self.drain.clone();
         let closing = async move { drain.closing().await };
         ctx.spawn(closing.into_actor(self).map(|(), _, ctx| {
@@ -90,6 +88,10 @@ impl Actor for Session {
 
 impl Session {
     fn beat(&mut self, ctx: &mut Context) {
+        if ctx.state() != ActorState::Running {
+            // The context runs once more when its connection drops it.
+            return;
+        }
         self.polled = Instant::now();
         if self.heard.elapsed() > self.readers.silence {
             self.readers.lost(&self.path);
@@ -115,7 +117,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // The connection has been ended from below, and for that reason.
-        if self.polled.elapsed() > self.readers.silence / 2 {
+        if self.polled.elapsed() > self.readers.held_up() {
             self.readers.lost(&self.path);
         }
     }

@@ -238,3 +238,20 @@ async fn a_refused_value_is_not_told_back() {
         assert!(!told.to_string().contains("canary"), "{told}");
     }
 }
+
+#[tokio::test]
+async fn the_document_tells_what_each_body_is() {
+    let gateway = start().await;
+    let (_, document) = gateway.get("/openapi.json").await;
+    for (method, path, schema) in [
+        ("post", "/v1/chat/completions", "Chat"),
+        ("post", "/v1/embeddings", "EmbeddingsRequest"),
+        ("post", "/admin/keys", "CreateKey"),
+        ("post", "/brainml/collections/{name}/documents", "Documents"),
+    ] {
+        let content = &document["paths"][path][method]["requestBody"]["content"];
+        let reference = &content["application/json"]["schema"]["$ref"];
+        let wanted = format!("#/components/schemas/{schema}");
+        assert_eq!(*reference, json!(wanted), "{path}: {content}");
+    }
+}
