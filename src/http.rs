@@ -63,7 +63,7 @@ pub(crate) struct Edge {
     pub(crate) proxies: address::Proxies,
     /// The web pages of other origins that are let in.
     pub(crate) cors: cors::Cors,
-    /// Whether people reach the gateway by https.
+    /// Whether people reach the gateway by https, if only through a proxy.
     pub(crate) encrypted: bool,
     /// How the session cookie is sent.
     pub(crate) cookies: CookiePolicy,

@@ -46,7 +46,7 @@ impl Guise {
         Self {
             request_id,
             cors: edge.map_or(Verdict::Closed, |edge| edge.cors.judge(headers)),
-            encrypted: edge.is_some_and(|edge| edge.encrypted),
+            encrypted: edge.is_some_and(|edge| edge.is_tls() || edge.encrypted),
         }
     }
 

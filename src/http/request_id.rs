@@ -9,7 +9,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
-        ConnectionType, StatusCode,
+        ConnectionType,
         header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
