@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand. All but `serve` talk to a gateway, the running one or
 //! one of their own.
 
+mod audit;
 mod backup;
 mod chat;
 mod client;
@@ -15,6 +16,7 @@ mod query;
 mod restore;
 mod serve;
 mod usage;
+mod users;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
@@ -53,6 +55,12 @@ enum Command {
     /// Makes, lists, changes, rotates and revokes keys.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Makes, lists and changes users.
+    #[command(subcommand)]
+    Users(users::Users),
+    /// Reads and checks the audit log.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Lists, inspects, starts, stops, restarts and configures plugins.
     #[command(subcommand)]
     Plugins(plugins::Plugins),
@@ -106,6 +114,14 @@ pub enum CliError {
     /// The gateway runs and is not well.
     #[error("not ready: {0}")]
     NotReady(String),
+    /// Somebody has changed the audit log.
+    #[error("the audit log is broken at entry {seq}: {why}")]
+    Broken {
+        /// The entry.
+        seq: u64,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The gateway said something that this command does not understand.
     #[error("the gateway answered something unexpected: {0}")]
     Answer(String),
@@ -170,6 +186,8 @@ async fn dispatch(args: Args) -> Result<(), CliError> {
     match command {
         Command::Serve(_) => serve::run(settings).await,
         Command::Keys(command) => keys::run(&settings, command, json).await,
+        Command::Users(command) => users::run(&settings, command, json).await,
+        Command::Audit(command) => audit::run(&settings, command, json).await,
         Command::Plugins(command) => plugins::run(&settings, command, json).await,
         Command::Models(command) => models::run(&settings, command, json).await,
         Command::Index(command) => index::run(&settings, command, json).await,

@@ -8,6 +8,7 @@ pub(crate) mod booking;
 pub(crate) mod brainml;
 pub(crate) mod caller;
 pub(crate) mod cors;
+pub(crate) mod cross_site;
 pub(crate) mod drain;
 pub(crate) mod error;
 pub(crate) mod headers;
@@ -112,6 +113,10 @@ pub(crate) fn routes(app: &mut ServiceConfig<'_>) {
         .service(auth::logout)
         .service(auth::current)
         .service(auth::end)
+        .service(auth::change_password)
+        .service(auth::begin_totp)
+        .service(auth::confirm_totp)
+        .service(auth::end_totp)
         .service(openai::models::list)
         .service(openai::models::one)
         .service(openai::chat::chat)

@@ -8,7 +8,10 @@ use actix_web::{
     delete, get, post, web,
 };
 use messages::{
-    apikeys::{Caller, Login, Logout},
+    apikeys::{
+        BeginTotp, Caller, ChangePassword, ConfirmTotp, EndTotp, Login, Logout, NewSession,
+        TotpSecret,
+    },
     fault::Fault,
     port::Port,
 };
@@ -82,9 +85,13 @@ pub(crate) struct SessionBody {
     expires_at: Option<jiff::Timestamp>,
 }
 
-/// Opens a session and sets its cookie.
+/// Opens a session and sets its cookie; one that the request still carries ends.
+///
+/// Where the user has an authenticator, an answer of 401 with the code `totp_required` says that
+/// the password was right and `code` is wanted too.
 #[utoipa::path(tag = "identity", responses(
-    (status = 200, body = SessionBody), (status = 401, body = ErrorBody)
+    (status = 200, body = SessionBody), (status = 401, body = ErrorBody),
+    (status = 403, body = ErrorBody), (status = 429, body = ErrorBody)
 ))]
 #[post("/auth/login")]
 pub(crate) async fn login(
@@ -99,16 +106,22 @@ pub(crate) async fn login(
         )
         .into());
     }
-    // Nobody is known yet: the call is made on the gateway's own account.
-    let nobody = origin(&request, Caller::owner().into());
+    let nobody = origin(&request, Caller::nobody().into());
     let port = Port::<Login>::new(edge.directory.clone(), nobody);
-    let opened = port.call(body.into_inner()).await?;
-    Ok(HttpResponse::Ok()
-        .cookie(edge.cookies.cookie(opened.secret.clone()))
+    let wish = Login {
+        replaces: session(&request, edge.cookies),
+        ..body.into_inner()
+    };
+    Ok(opened(edge.cookies, &port.call(wish).await?))
+}
+
+fn opened(policy: CookiePolicy, session: &NewSession) -> HttpResponse {
+    HttpResponse::Ok()
+        .cookie(policy.cookie(session.secret.clone()))
         .json(SessionBody {
-            caller: Caller::clone(&opened.caller),
-            expires_at: Some(opened.expires_at),
-        }))
+            caller: Caller::clone(&session.caller),
+            expires_at: Some(session.expires_at),
+        })
 }
 
 /// Ends the session.
@@ -155,4 +168,56 @@ pub(crate) async fn current(caller: Allowed<Anyone>) -> HttpResponse {
         caller: Caller::clone(caller.caller()),
         expires_at: None,
     })
+}
+
+/// Changes one's own password: ends all of one's sessions and opens a new one.
+#[utoipa::path(tag = "identity", responses(
+    (status = 200, body = SessionBody), (status = 401, body = ErrorBody),
+    (status = 409, body = ErrorBody), (status = 422, body = ErrorBody), (status = 429, body = ErrorBody)
+), security(("session" = [])))]
+#[post("/auth/password")]
+pub(crate) async fn change_password(
+    caller: Allowed<Anyone>,
+    body: Json<ChangePassword>,
+) -> Result<HttpResponse, Problem> {
+    let session = caller.port().call(body.into_inner()).await?;
+    Ok(opened(caller.edge().cookies, &session))
+}
+
+/// Makes a secret for one's authenticator. It counts once a code has confirmed it.
+#[utoipa::path(tag = "identity", responses(
+    (status = 200, body = TotpSecret), (status = 401, body = ErrorBody), (status = 409, body = ErrorBody)
+), security(("session" = [])))]
+#[post("/auth/totp")]
+pub(crate) async fn begin_totp(caller: Allowed<Anyone>) -> Result<HttpResponse, Problem> {
+    let secret = caller.port().call(BeginTotp).await?;
+    Ok(HttpResponse::Ok().json(secret))
+}
+
+/// Turns one's second factor on, by a code of the authenticator.
+#[utoipa::path(tag = "identity", responses(
+    (status = 204), (status = 401, body = ErrorBody), (status = 409, body = ErrorBody),
+    (status = 429, body = ErrorBody)
+), security(("session" = [])))]
+#[post("/auth/totp/confirm")]
+pub(crate) async fn confirm_totp(
+    caller: Allowed<Anyone>,
+    body: Json<ConfirmTotp>,
+) -> Result<HttpResponse, Problem> {
+    caller.port().call(body.into_inner()).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Turns one's second factor off, by one's password.
+#[utoipa::path(tag = "identity", responses(
+    (status = 204), (status = 401, body = ErrorBody), (status = 409, body = ErrorBody),
+    (status = 429, body = ErrorBody)
+), security(("session" = [])))]
+#[delete("/auth/totp")]
+pub(crate) async fn end_totp(
+    caller: Allowed<Anyone>,
+    body: Json<EndTotp>,
+) -> Result<HttpResponse, Problem> {
+    caller.port().call(body.into_inner()).await?;
+    Ok(HttpResponse::NoContent().finish())
 }

@@ -29,7 +29,12 @@ use messages::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Edge, address, auth::CookiePolicy, error::Problem, limits::Metered, request_id::RequestId,
+    Edge, address,
+    auth::CookiePolicy,
+    cross_site::{refuse_foreign, refuse_foreign_socket, refuse_with_cookie},
+    error::Problem,
+    limits::Metered,
+    request_id::RequestId,
     tally::Tally,
 };
 
@@ -107,18 +112,6 @@ impl<S> Allowed<S> {
         &self.origin.caller
     }
 
-    /// Whether the credential that came with the request still holds: for what outlives a request.
-    pub(crate) fn still_holds(&self, request: &HttpRequest) -> Box<dyn Fn() -> bool> {
-        if request.conn_data::<LocalSocket>().is_some() {
-            return Box::new(|| true);
-        }
-        let (edge, digest) = (self.edge.clone(), presented(&self.edge, request));
-        Box::new(move || {
-            let now = Timestamp::now();
-            digest.is_some_and(|digest| edge.credentials.grant(&digest, now).is_some())
-        })
-    }
-
     /// What all handlers share.
     pub(crate) fn edge(&self) -> &Edge {
         &self.edge
@@ -132,6 +125,22 @@ impl<S> Allowed<S> {
     /// Refuses unless the caller has one more scope than the route needs.
     pub(crate) fn also(&self, scope: &Scope) -> Result<(), Fault> {
         self.origin.caller.require(scope)
+    }
+}
+
+impl<S: Need> Allowed<S> {
+    /// Whether the credential that came with the request still holds and still allows this: for
+    /// what outlives a request.
+    pub(crate) fn still_holds(&self, request: &HttpRequest) -> Box<dyn Fn() -> bool> {
+        if request.conn_data::<LocalSocket>().is_some() {
+            return Box::new(|| true);
+        }
+        let (edge, shown) = (self.edge.clone(), presented(&self.edge, request));
+        let digest = shown.ok().flatten();
+        Box::new(move || {
+            let grant = digest.and_then(|digest| edge.credentials.grant(&digest, Timestamp::now()));
+            grant.is_some_and(|grant| S::check(&grant.caller).is_ok())
+        })
     }
 }
 
@@ -178,6 +187,11 @@ pub(crate) async fn identify<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
+    if request.path() == LOGIN
+        && let Ok(edge) = edge(request.request())
+    {
+        refuse_foreign(&edge, request.request()).map_err(Problem::from)?;
+    }
     if !PUBLIC.contains(&request.path()) {
         let known = match edge(request.request()) {
             Ok(edge) => authenticate(&edge, request.request()).await,
@@ -198,13 +212,11 @@ pub(crate) async fn identify<B: MessageBody>(
     next.call(request).await
 }
 
+/// Another site's page could log its visitor in as someone whom it knows.
+const LOGIN: &str = "/auth/login";
+
 /// Routes that anyone may use.
-const PUBLIC: [&str; 4] = [
-    "/auth/login",
-    "/health/live",
-    "/health/ready",
-    "/openapi.json",
-];
+const PUBLIC: [&str; 4] = [LOGIN, "/health/live", "/health/ready", "/openapi.json"];
 
 /// What all handlers share.
 pub(crate) fn edge(request: &HttpRequest) -> Result<web::Data<Edge>, Fault> {
@@ -250,7 +262,8 @@ async fn authenticate(edge: &Edge, request: &HttpRequest) -> Result<Known, Fault
             meter: None,
         });
     }
-    let digest = presented(edge, request).ok_or_else(refusal)?;
+    let digest = presented(edge, request)?.ok_or_else(refusal)?;
+    refuse_foreign_socket(edge, request)?;
     let now = Timestamp::now();
     let port = || {
         let on_our_account = origin(request, Arc::new(Caller::owner()));
@@ -269,33 +282,24 @@ async fn authenticate(edge: &Edge, request: &HttpRequest) -> Result<Known, Fault
 }
 
 /// The digest of the credential that the request carries, if it carries a well-formed one.
-fn presented(edge: &Edge, request: &HttpRequest) -> Option<Digest> {
+///
+/// # Errors
+/// Where it is a cookie that a browser sent for another site's page.
+fn presented(edge: &Edge, request: &HttpRequest) -> Result<Option<Digest>, Fault> {
     let header = |name: &str| request.headers().get(name)?.to_str().ok();
     if let Some(value) = header(header::AUTHORIZATION.as_str()) {
-        let (scheme, key) = value.split_once(' ')?;
-        return scheme
-            .eq_ignore_ascii_case("bearer")
-            .then(|| key_digest(key.trim()))
-            .flatten();
+        let bearer = value.split_once(' ');
+        let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        return Ok(bearer.and_then(|(_, key)| key_digest(key.trim())));
     }
     if let Some(key) = header("x-api-key") {
-        return key_digest(key);
+        return Ok(key_digest(key));
     }
-    session(request, edge.cookies).filter(|_| same_origin(edge, request))
-}
-
-/// Whether a request with a cookie comes from the gateway's own pages. Browsers send the cookie
-/// along from other ports of the same host too, and open sockets from anywhere; programs name no
-/// origin.
-fn same_origin(edge: &Edge, request: &HttpRequest) -> bool {
-    let text = |name: header::HeaderName| request.headers().get(name)?.to_str().ok();
-    let Some(origin) = text(header::ORIGIN) else {
-        return true;
-    };
-    let public = edge.public_url.as_deref();
-    let own = text(header::HOST).and_then(|host| Some((origin.split_once("://")?.1, host)));
-    public.is_some_and(|url| url.trim_end_matches('/') == origin)
-        || own.is_some_and(|(authority, host)| authority == host)
+    let session = session(request, edge.cookies);
+    if session.is_some() {
+        refuse_with_cookie(edge, request)?;
+    }
+    Ok(session)
 }
 
 /// A key whose checksum is wrong is no key: it is refused without a look-up.

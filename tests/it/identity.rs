@@ -1,8 +1,13 @@
 //! Who asks: keys, and what is told to those who have none that holds.
 
+mod audit;
 mod command_line;
+mod cross_site;
 mod scopes;
 mod sessions;
+mod throttle;
+mod totp;
+mod users;
 
 use jiff::{SignedDuration, Timestamp};
 use messages::apikeys::secret::key_from;
@@ -12,7 +17,7 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 
-use crate::gateway::{Gateway, answer, eventually};
+use crate::gateway::{Gateway, PASSWORD, answer, eventually};
 
 /// A form-perfect key that nobody has made.
 fn unknown_key() -> String {
@@ -180,14 +185,15 @@ async fn a_key_is_shown_once_and_never_again() {
     let keys = listed["keys"].as_array().unwrap();
     let found = keys.iter().find(|one| one["id"] == made["id"]).unwrap();
     assert_eq!((&found["name"], found.get("key")), (&json!("ci"), None));
-    let (_, logs) = gateway
-        .get("/admin/plugins/apikeys/logs?level=trace&limit=10000")
-        .await;
-    assert!(
-        logs.to_string().contains(made["id"].as_str().unwrap()),
-        "{logs}"
-    );
-    assert!(!logs.to_string().contains(key), "{logs}");
+    // The log is written beside the answer, perhaps a moment later.
+    let (gateway, id) = (&gateway, made["id"].as_str().unwrap());
+    eventually("the log tells of the key", || async move {
+        let path = "/admin/plugins/apikeys/logs?level=trace&limit=10000";
+        let (_, logs) = gateway.get(path).await;
+        assert!(!logs.to_string().contains(key), "{logs}");
+        logs.to_string().contains(id)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -264,4 +270,78 @@ async fn a_revoked_key_is_refused_at_once_and_for_good() {
         200,
         "other keys live on"
     );
+}
+
+#[tokio::test]
+async fn a_wrong_checksum_is_refused_without_asking_anybody() {
+    let gateway = Gateway::start().await;
+    let stop = gateway.request(Method::POST, "/admin/plugins/apikeys/stop");
+    assert_eq!(answer(stop).await.0, 200);
+    assert_eq!(
+        status_of(&gateway, &unknown_key()).await,
+        503,
+        "whether it holds only the database knows"
+    );
+    let mut wrong_checksum = unknown_key();
+    wrong_checksum.pop();
+    wrong_checksum.push('!');
+    assert_eq!(status_of(&gateway, &wrong_checksum).await, 401);
+    assert_eq!(
+        status_of(&gateway, &format!("{}x", unknown_key())).await,
+        401
+    );
+    assert_eq!(
+        status_of(&gateway, &gateway.key).await,
+        200,
+        "what is known still holds"
+    );
+}
+
+#[tokio::test]
+async fn nonsense_in_place_of_a_key_is_a_key_that_does_not_hold() {
+    let gateway = Gateway::start().await;
+    let long = "k".repeat(10 * 1024);
+    for text in [
+        "' OR '1'='1",
+        "bkg_'; DROP TABLE api_keys; --",
+        "bkg_%00%00",
+        "\"\\\u{7f}",
+        "../../etc/passwd",
+        "${jndi:ldap://x}",
+        &long,
+        &format!("bkg_{long}"),
+    ] {
+        let value = format!("Bearer {text}").into_bytes();
+        let Ok(value) = reqwest::header::HeaderValue::from_bytes(&value) else {
+            continue;
+        };
+        let ask = || gateway.anonymous(Method::GET, "/v1/models");
+        let by_bearer = refusal(ask().header(AUTHORIZATION, value)).await;
+        assert_eq!(by_bearer.0, 401, "{text:.40}");
+        if let Ok(value) = reqwest::header::HeaderValue::from_str(text) {
+            assert_eq!(refusal(ask().header("x-api-key", value)).await, by_bearer);
+        }
+    }
+    assert_eq!(status_of(&gateway, &gateway.key).await, 200);
+}
+
+#[tokio::test]
+async fn a_key_may_do_the_same_in_either_header() {
+    let gateway = Gateway::start().await;
+    let key = scoped(&gateway, &["llm.chat"]).await;
+    for (path, status) in [
+        ("/v1/models", 200),
+        ("/admin/keys", 403),
+        ("/brainml/collections", 403),
+    ] {
+        let ask = || gateway.anonymous(Method::GET, path);
+        assert_eq!(answer(ask().bearer_auth(&key)).await.0, status, "{path}");
+        assert_eq!(
+            answer(ask().header("x-api-key", &key)).await.0,
+            status,
+            "{path}"
+        );
+        let cookie = ask().header(COOKIE, format!("bkg_session={key}"));
+        assert_eq!(answer(cookie).await.0, 401, "{path}");
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::gateway::{Gateway, answer};
 
 /// Every route of the contract that the plugins so far reach.
-const ROUTES: [&str; 47] = [
+const ROUTES: [&str; 51] = [
     "GET /health",
     "GET /health/live",
     "GET /health/ready",
@@ -17,6 +17,10 @@ const ROUTES: [&str; 47] = [
     "POST /auth/logout",
     "GET /auth/session",
     "DELETE /auth/session",
+    "POST /auth/password",
+    "POST /auth/totp",
+    "POST /auth/totp/confirm",
+    "DELETE /auth/totp",
     "GET /v1/models",
     "GET /v1/models/{model}",
     "POST /v1/chat/completions",

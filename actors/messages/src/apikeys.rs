@@ -21,11 +21,15 @@ use crate::{
 mod audit;
 mod change_key;
 pub mod secret;
+mod sessions;
 mod users;
 
 pub use self::{
     audit::{AuditBreak, AuditEntry, AuditVerdict, ListAudit, RecordAudit, VerifyAudit},
     change_key::{KeyChange, RotateKey, UpdateKey},
+    sessions::{
+        BeginTotp, ChangePassword, ConfirmTotp, EndTotp, Login, Logout, NewSession, TotpSecret,
+    },
     users::{ChangeUser, CreateUser, ListUsers, Role, User, UserChange},
 };
 
@@ -327,17 +331,6 @@ pub struct NewKey {
     pub about: Key,
 }
 
-/// A session just opened.
-#[derive(Debug, Clone)]
-pub struct NewSession {
-    /// The cookie's value.
-    pub secret: String,
-    /// Who asks.
-    pub caller: Arc<Caller>,
-    /// When it ends at the latest.
-    pub expires_at: Timestamp,
-}
-
 macro_rules! capabilities {
     ($($name:ty = $text:literal -> $reply:ty,)*) => {
         $(impl Capability for $name {
@@ -346,23 +339,6 @@ macro_rules! capabilities {
             const DEADLINE: Duration = Duration::from_secs(10);
         })*
     };
-}
-
-/// Opens a session by name and password.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Login {
-    /// The user's name.
-    pub username: String,
-    /// The user's password.
-    pub password: String,
-}
-
-/// Ends the session that `digest` belongs to.
-#[derive(Debug, Clone)]
-pub struct Logout {
-    /// SHA-256 of the session's cookie.
-    pub digest: Digest,
 }
 
 /// Looks up a credential that is not in the published table, and notes the use of a session so
@@ -422,6 +398,10 @@ pub struct RevokeKey {
 capabilities! {
     Login = "apikeys.login" -> NewSession,
     Logout = "apikeys.logout" -> (),
+    ChangePassword = "apikeys.change_password" -> NewSession,
+    BeginTotp = "apikeys.begin_totp" -> TotpSecret,
+    ConfirmTotp = "apikeys.confirm_totp" -> (),
+    EndTotp = "apikeys.end_totp" -> (),
     Authenticate = "apikeys.authenticate" -> Option<Grant>,
     CreateKey = "apikeys.create_key" -> NewKey,
     ListKeys = "apikeys.list_keys" -> Vec<Key>,

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use messages::{
     apikeys::{
-        Authenticate, ChangeUser, CreateKey, CreateUser, Credentials, ListAudit, ListKeys,
-        ListUsers, Login, Logout, RecordAudit, RevokeKey, RotateKey, UpdateKey, VerifyAudit,
+        Authenticate, BeginTotp, ChangePassword, ChangeUser, ConfirmTotp, CreateKey, CreateUser,
+        Credentials, EndTotp, ListAudit, ListKeys, ListUsers, Login, Logout, RecordAudit,
+        RevokeKey, RotateKey, UpdateKey, VerifyAudit,
     },
     call::Call,
     fault::Fault,
@@ -20,7 +21,7 @@ use crate::{Clock, FirstAdmin, passwords, registry::Registry, usage};
 /// Users, sessions and keys.
 #[derive(Debug)]
 pub struct Apikeys {
-    registry: Registry,
+    pub(crate) registry: Registry,
 }
 
 impl Apikeys {
@@ -67,6 +68,10 @@ impl Plugin for Apikeys {
         exports
             .serve::<Login>()
             .serve::<Logout>()
+            .serve::<ChangePassword>()
+            .serve::<BeginTotp>()
+            .serve::<ConfirmTotp>()
+            .serve::<EndTotp>()
             .serve::<Authenticate>()
             .serve::<CreateKey>()
             .serve::<ListKeys>()
@@ -106,8 +111,12 @@ macro_rules! serve {
 }
 
 serve! {
-    Login => |registry, call| registry.login(call.body);
-    Logout => |registry, call| registry.logout(call.body);
+    Login => |registry, call| registry.login(call.cx.origin(), call.body);
+    Logout => |registry, call| registry.logout(call.cx.origin(), call.body);
+    ChangePassword => |registry, call| registry.change_password(call.cx.origin(), call.body);
+    BeginTotp => |registry, call| registry.begin_totp(call.cx.origin());
+    ConfirmTotp => |registry, call| registry.confirm_totp(call.cx.origin(), call.body);
+    EndTotp => |registry, call| registry.end_totp(call.cx.origin(), call.body);
     Authenticate => |registry, call| registry.authenticate(call.body);
     CreateKey => |registry, call| registry.create_key(call.cx.origin(), call.body);
     ListKeys => |registry, call| registry.list_keys(call.cx.caller());

@@ -14,6 +14,8 @@ mod registry;
 mod rows;
 mod schema;
 mod sessions;
+mod throttle;
+mod totp;
 mod usage;
 mod users;
 

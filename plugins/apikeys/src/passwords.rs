@@ -19,6 +19,8 @@ const AT_ONCE: usize = 2;
 pub(crate) struct Passwords {
     host: Host,
     turns: Arc<Semaphore>,
+    #[cfg(test)]
+    checked: Arc<std::sync::atomic::AtomicUsize>,
 }
 
 impl Passwords {
@@ -26,6 +28,8 @@ impl Passwords {
         Self {
             host,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
+            #[cfg(test)]
+            checked: Arc::default(),
         }
     }
 
@@ -41,11 +45,23 @@ impl Passwords {
         password: String,
         hash: Option<String>,
     ) -> Result<bool, Fault> {
-        self.run(move || match hash {
-            Some(hash) => verify(&password, &hash),
-            None => verify(&password, decoy()?).map(|_| false),
+        #[cfg(test)]
+        let checked = self.checked.clone();
+        self.run(move || {
+            let known = hash.is_some();
+            let hash = hash.map_or_else(|| decoy().map(str::to_owned), Ok)?;
+            let right = verify(&password, &hash)?;
+            #[cfg(test)]
+            checked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            Ok(right && known)
         })
         .await?
+    }
+
+    /// How many passwords have been compared with a hash so far.
+    #[cfg(test)]
+    pub(crate) fn checked(&self) -> usize {
+        self.checked.load(std::sync::atomic::Ordering::SeqCst)
     }
 
     async fn run<T: Send + 'static>(
@@ -91,6 +107,11 @@ pub(crate) fn decoy() -> Result<&'static str, Fault> {
 
 fn broken(why: password_hash::Error) -> Fault {
     Fault::internal(format!("the password could not be hashed: {why}"))
+}
+
+/// Random bytes.
+pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
+    rand::random()
 }
 
 /// `length` random base62 digits, 5.95 bits each.

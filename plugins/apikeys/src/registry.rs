@@ -17,6 +17,7 @@ use crate::{
     passwords::Passwords,
     rows::{KeyRow, SessionRow},
     schema::{api_keys, sessions, users},
+    throttle::Throttle,
 };
 
 /// Tells the time.
@@ -55,6 +56,7 @@ pub(crate) struct Registry {
     pub(crate) credentials: Arc<Credentials>,
     pub(crate) passwords: Passwords,
     pub(crate) clock: Clock,
+    pub(crate) throttle: Throttle,
 }
 
 impl Registry {
@@ -70,6 +72,7 @@ impl Registry {
             credentials,
             passwords: Passwords::new(host.clone()),
             clock,
+            throttle: Throttle::default(),
         }
     }
 

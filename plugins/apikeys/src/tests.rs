@@ -6,6 +6,7 @@ mod limits;
 mod reach;
 mod roles;
 mod sessions;
+mod totp;
 mod usage;
 mod users;
 
@@ -20,9 +21,10 @@ use std::{
 use jiff::Timestamp;
 use messages::{
     apikeys::{
-        Authenticate, Caller, ChangeUser, CreateKey, CreateUser, Credentials, Grant, ListAudit,
-        ListKeys, ListUsers, Login, Logout, NewKey, NewSession, RecordAudit, RevokeKey, Role,
-        Scope, Scopes, User, UserChange, VerifyAudit, secret,
+        Authenticate, BeginTotp, Caller, ChangePassword, ChangeUser, ConfirmTotp, CreateKey,
+        CreateUser, Credentials, EndTotp, Grant, ListAudit, ListKeys, ListUsers, Login, Logout,
+        NewKey, NewSession, RecordAudit, RevokeKey, Role, Scope, Scopes, User, UserChange,
+        VerifyAudit, secret,
     },
     call::{Call, Capability, Cx, Origin},
     fault::{Fault, FaultKind},
@@ -109,6 +111,19 @@ impl House {
         self.ask_as(&Caller::owner(), body).await
     }
 
+    /// From an address, as over HTTP.
+    async fn ask_from<C: Capability>(&mut self, address: &str, body: C) -> Result<C::Reply, Fault>
+    where
+        Apikeys: Serve<C>,
+    {
+        let origin = Origin {
+            caller: Arc::new(Caller::nobody()),
+            address: Some(address.parse().unwrap()),
+            ..Origin::internal("test")
+        };
+        self.ask_of(origin, body).await
+    }
+
     async fn ask_as<C: Capability>(&mut self, caller: &Caller, body: C) -> Result<C::Reply, Fault>
     where
         Apikeys: Serve<C>,
@@ -117,6 +132,13 @@ impl House {
             caller: Arc::new(caller.clone()),
             ..Origin::internal("test")
         };
+        self.ask_of(origin, body).await
+    }
+
+    async fn ask_of<C: Capability>(&mut self, origin: Origin, body: C) -> Result<C::Reply, Fault>
+    where
+        Apikeys: Serve<C>,
+    {
         let deadline = tokio::time::Instant::now() + C::DEADLINE;
         let cx = Cx::new(origin, deadline, None);
         match self.plugin.serve(Call { body, cx }) {
@@ -162,6 +184,8 @@ fn login(username: &str, password: &str) -> Login {
     Login {
         username: username.to_owned(),
         password: password.to_owned(),
+        code: None,
+        replaces: None,
     }
 }
 

@@ -8,13 +8,27 @@ use serde_json::{Value, json};
 
 use crate::gateway::{Gateway, PASSWORD, answer};
 
-async fn log_in(gateway: &Gateway, username: &str, password: &str) -> Response {
-    let body = json!({"username": username, "password": password});
-    let request = gateway.anonymous(Method::POST, "/auth/login").json(&body);
+pub(super) async fn log_in(gateway: &Gateway, username: &str, password: &str) -> Response {
+    log_in_with(
+        gateway,
+        &json!({"username": username, "password": password}),
+    )
+    .await
+}
+
+pub(super) async fn log_in_with(gateway: &Gateway, body: &Value) -> Response {
+    let request = gateway.anonymous(Method::POST, "/auth/login").json(body);
     request.send().await.unwrap()
 }
 
-fn set_cookie(headers: &HeaderMap) -> (String, Vec<String>) {
+/// The cookie of a new session.
+pub(super) async fn cookie(gateway: &Gateway, username: &str, password: &str) -> String {
+    let opened = log_in(gateway, username, password).await;
+    assert_eq!(opened.status(), 200);
+    set_cookie(opened.headers()).0
+}
+
+pub(super) fn set_cookie(headers: &HeaderMap) -> (String, Vec<String>) {
     let cookie = headers[SET_COOKIE].to_str().unwrap();
     let (pair, rest) = cookie.split_once("; ").unwrap();
     (
