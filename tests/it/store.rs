@@ -135,6 +135,14 @@ fn a_wrong_setting_is_refused_with_its_key_and_its_source() {
         "{said}"
     );
 
+    fs::write(&file, "[server]\nport = = 1\n").unwrap();
+    let (code, said) = refused(bkg(data.path(), &[], &["serve"]));
+    assert_eq!(code, 2, "{said}");
+    assert!(
+        said.contains("bkg.toml") && said.contains("line 2, column 8"),
+        "{said}"
+    );
+
     fs::write(&file, "").unwrap();
     let environment = [("BKG_LOG__KEEP".to_owned(), "all".to_owned())];
     let (code, said) = refused(bkg(data.path(), &environment, &["serve"]));
