@@ -1,5 +1,7 @@
 //! Models at an upstream: what passes through, what does not, and who hangs up on whom.
 
+mod hostile;
+mod limits;
 mod reach;
 
 use std::time::{Duration, Instant};

@@ -170,7 +170,7 @@ impl Capability for Complete {
 }
 
 /// What a model can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelTask {
     /// Chat and completions.

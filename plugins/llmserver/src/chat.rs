@@ -14,6 +14,7 @@ use crate::{
         extract::{self, Extract, engine::Count},
         upstream::Upstreams,
     },
+    limits,
     settings::Settings,
 };
 
@@ -35,6 +36,7 @@ impl Chats {
     pub(crate) async fn chat(self, call: Call<Chat>) -> Result<Completion, Fault> {
         let Call { mut body, cx } = call;
         self.settle_model(&mut body.model);
+        limits::check_chat(&self.settings, &body)?;
         if body.model == extract::MODEL {
             return self.extract.chat(&body, cx, self.count()).await;
         }
@@ -51,6 +53,7 @@ impl Chats {
     pub(crate) async fn complete(self, call: Call<Complete>) -> Result<Completion, Fault> {
         let Call { mut body, cx } = call;
         self.settle_model(&mut body.model);
+        limits::check_completion(&self.settings, &body)?;
         if body.model == extract::MODEL {
             return self.extract.complete(&body, cx, self.count()).await;
         }

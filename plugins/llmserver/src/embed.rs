@@ -29,7 +29,7 @@ pub(crate) async fn embed(
     if !catalogue.has(&model)
         && let Some(upstream) = upstreams.embedding(&model)?
     {
-        return upstream.embed(model, &body, &cx).await;
+        return upstream.embed(&body, &cx).await;
     }
     let loaded = catalogue.get(&model).await?;
     let dimensions = loaded.encoder.dimensions();

@@ -11,6 +11,7 @@ mod chat;
 mod checksum;
 mod embed;
 mod engine;
+mod limits;
 mod pull;
 mod settings;
 mod tls;

@@ -27,6 +27,10 @@ pub struct Settings {
     pub max_inputs: usize,
     /// Longest text of one input or one question, in bytes.
     pub max_input_bytes: usize,
+    /// Longest text of one chat or completion, in bytes; a model may read less.
+    pub max_prompt_bytes: usize,
+    /// Most tokens that a request may ask for; a model may write less.
+    pub max_output_tokens: u64,
     /// How `bkg-extract` chooses what to quote.
     pub extract: ExtractSettings,
     /// OpenAI-compatible servers whose models are offered here under their own ids.
@@ -71,6 +75,21 @@ pub struct UpstreamSettings {
     /// Ids of its embedding models.
     #[serde(default)]
     pub embedding_models: Vec<String>,
+    /// Its share of the calls of a model that other upstreams have too; with 0 it is asked only
+    /// when they fail.
+    #[serde(default = "one")]
+    pub weight: u32,
+    /// How long it may stay silent, in seconds: a long prompt is read before the first token comes.
+    #[serde(default = "five_minutes")]
+    pub silence_seconds: u64,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn five_minutes() -> u64 {
+    300
 }
 
 impl Settings {
@@ -115,6 +134,8 @@ impl Settings {
         within("batch_tokens", self.batch_tokens, 1..=16_384)?;
         within("max_inputs", self.max_inputs, 1..=65_536)?;
         within("max_input_bytes", self.max_input_bytes, 1..=16 << 20)?;
+        within("max_prompt_bytes", self.max_prompt_bytes, 1..=32 << 20)?;
+        within("max_output_tokens", self.max_output_tokens, 1..=1 << 24)?;
         within("extract.cosine", extract.cosine, -1.0..=1.0)?;
         within("extract.coverage", extract.coverage, 0.0..=1.0)?;
         within("extract.passages", extract.passages, 1..=MOST_PASSAGES)?;
@@ -159,6 +180,9 @@ impl UpstreamSettings {
         if self.api_key.is_some() && self.api_key_env.is_some() {
             return Err("give `api_key` or `api_key_env`, not both".to_owned());
         }
+        if !(1..=3600).contains(&self.silence_seconds) {
+            return Err("`silence_seconds` must be 1 to 3600".to_owned());
+        }
         Ok(())
     }
 
@@ -177,6 +201,8 @@ impl std::fmt::Debug for UpstreamSettings {
             .field("api_key_env", &self.api_key_env)
             .field("models", &self.models)
             .field("embedding_models", &self.embedding_models)
+            .field("weight", &self.weight)
+            .field("silence_seconds", &self.silence_seconds)
             .finish()
     }
 }
@@ -189,6 +215,8 @@ impl Default for Settings {
             batch_tokens: 1024,
             max_inputs: 2048,
             max_input_bytes: 64 * 1024,
+            max_prompt_bytes: 1 << 20,
+            max_output_tokens: 1 << 20,
             extract: ExtractSettings::default(),
             upstreams: Vec::new(),
         }

@@ -1,6 +1,6 @@
 //! One upstream: its address, its key and its connections.
 
-use std::{env, time::Duration};
+use std::{env, sync::Arc, time::Duration};
 
 use messages::{call::Cx, fault::Fault, host::Host};
 use reqwest::{Client, Proxy, RequestBuilder, Response, Url, redirect::Policy};
@@ -8,16 +8,16 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
+    breaker::Breaker,
     lookup::{self, Resolver},
     reach::{Reach, Target},
     refusal,
+    setback::{Next, Setback},
 };
 use crate::settings::UpstreamSettings;
 
 /// How long a connection may take to stand.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long an upstream may stay silent: a long prompt is read before the first token comes.
-const SILENCE: Duration = Duration::from_secs(300);
 /// How long an unused connection is kept, and how often it is tried whether it still stands.
 const IDLE: Duration = Duration::from_secs(300);
 const ALIVE: Duration = Duration::from_secs(30);
@@ -31,6 +31,7 @@ pub(crate) struct Upstream {
     target: Target,
     key: Option<String>,
     client: Client,
+    breaker: Arc<Breaker>,
     pub(super) host: Host,
 }
 
@@ -48,7 +49,7 @@ impl Upstream {
         settings.check().map_err(refuse)?;
         let target = reach.check(&settings.base_url).map_err(refuse)?;
         let key = key(settings).map_err(refuse)?;
-        let client = connector(&settings.name, &target)
+        let client = connector(settings, &target)
             .and_then(reqwest::ClientBuilder::build)
             .map_err(|error| refuse(error.to_string()))?;
         Ok(Self {
@@ -56,6 +57,7 @@ impl Upstream {
             target,
             key,
             client,
+            breaker: Breaker::new(&settings.name),
             host: host.clone(),
         })
     }
@@ -70,9 +72,14 @@ impl Upstream {
         &self.settings
     }
 
-    /// Its API's root, without a slash at the end.
-    pub(super) fn base(&self) -> &str {
-        self.settings.base_url.trim_end_matches('/')
+    /// How many requests it gets, in proportion to the weights of others with the same model.
+    pub(super) fn weight(&self) -> u32 {
+        self.settings.weight
+    }
+
+    /// Whether it is left alone for a while.
+    pub(super) fn breaker(&self) -> &Arc<Breaker> {
+        &self.breaker
     }
 
     /// `path` below its API's root.
@@ -91,18 +98,20 @@ impl Upstream {
         path: &str,
         body: &impl Serialize,
         cx: &Cx,
-    ) -> Result<Response, Fault> {
+    ) -> Result<Response, Setback> {
         let request = self.client.post(self.at(path)).json(body);
         let request = self.signed(request).header("x-request-id", cx.request_id());
         let response = self
             .while_wanted(cx, request.send())
             .await?
-            .map_err(|error| refusal::unreachable(self.name(), &error))?;
+            .map_err(|error| Setback::unsent(refusal::unreachable(self.name(), &error), &error))?;
         if response.status().is_success() {
             return Ok(response);
         }
+        let status = response.status().as_u16();
         let refused = refusal::read(self.name(), response);
-        Err(self.while_wanted(cx, refused).await?)
+        let fault = self.while_wanted(cx, refused).await?;
+        Err(Setback::refused(fault, status))
     }
 
     /// Posts `body` and reads the whole answer.
@@ -114,34 +123,28 @@ impl Upstream {
         path: &str,
         body: &impl Serialize,
         cx: &Cx,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Value, Setback> {
         let response = self.post(path, body, cx).await?;
-        let text = self
-            .while_wanted(cx, read(response, LONGEST_ANSWER))
-            .await?
-            .map_err(|error| match error {
-                ReadFault::Cut(error) => refusal::unreachable(self.name(), &error),
-                ReadFault::TooLong => refusal::wrong(self.name(), "its answer is too long"),
-            })?;
+        let text = self.while_wanted(cx, read(response, LONGEST_ANSWER));
+        let text = text.await?.map_err(|error| match error {
+            ReadFault::Cut(error) => {
+                Setback::failing(refusal::unreachable(self.name(), &error), Next::Elsewhere)
+            }
+            // The next one would only be as long.
+            ReadFault::TooLong => Setback::failing(
+                refusal::wrong(self.name(), "its answer is too long"),
+                Next::Nothing,
+            ),
+        })?;
         serde_json::from_slice(&text).map_err(|error| {
-            refusal::wrong(self.name(), &format!("its answer is no JSON: {error}"))
+            let what = format!("its answer is no JSON: {error}");
+            Setback::failing(refusal::wrong(self.name(), &what), Next::Elsewhere)
         })
     }
 
-    /// Waits for `work`, but not beyond the call's end. What is dropped here closes its connection.
-    pub(super) async fn while_wanted<T>(
-        &self,
-        cx: &Cx,
-        work: impl Future<Output = T>,
-    ) -> Result<T, Fault> {
-        tokio::select! {
-            biased;
-            () = cx.cancel().cancelled() => Err(Fault::cancelled("the caller has gone away")),
-            () = tokio::time::sleep_until(cx.deadline()) => Err(Fault::timed_out(format!(
-                "upstream {} did not answer in time", self.name()
-            ))),
-            done = work => Ok(done),
-        }
+    async fn while_wanted<T>(&self, cx: &Cx, work: impl Future<Output = T>) -> Result<T, Setback> {
+        let done = while_wanted(self.name(), cx, work).await;
+        done.map_err(Setback::over)
     }
 
     fn signed(&self, request: RequestBuilder) -> RequestBuilder {
@@ -152,14 +155,34 @@ impl Upstream {
     }
 }
 
+/// Waits for `work` of the upstream `name`, but not beyond the call's end. What is dropped here
+/// closes its connection.
+pub(super) async fn while_wanted<T>(
+    name: &str,
+    cx: &Cx,
+    work: impl Future<Output = T>,
+) -> Result<T, Fault> {
+    tokio::select! {
+        biased;
+        () = cx.cancel().cancelled() => Err(Fault::cancelled("the caller has gone away")),
+        () = tokio::time::sleep_until(cx.deadline()) => Err(Fault::timed_out(format!(
+            "upstream {name} did not answer in time"
+        ))),
+        done = work => Ok(done),
+    }
+}
+
 /// How connections to `target` are made: only to addresses that it may have.
-fn connector(name: &str, target: &Target) -> reqwest::Result<reqwest::ClientBuilder> {
-    let resolver = Resolver::new(name, target, lookup::of_system());
+fn connector(
+    settings: &UpstreamSettings,
+    target: &Target,
+) -> reqwest::Result<reqwest::ClientBuilder> {
+    let resolver = Resolver::new(&settings.name, target, lookup::of_system());
     let client = crate::tls::client()
         .redirect(Policy::none())
         .dns_resolver(resolver)
         .connect_timeout(CONNECT)
-        .read_timeout(SILENCE)
+        .read_timeout(Duration::from_secs(settings.silence_seconds))
         .tcp_nodelay(true)
         .tcp_keepalive(ALIVE)
         .pool_idle_timeout(IDLE)

@@ -1,113 +1,158 @@
-//! Chat and completions, passed through: the request's JSON out, the answer's JSON back.
+//! Streams of chat and completions, passed through chunk by chunk.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use messages::{
     call::Cx,
-    fault::Fault,
-    llmserver::{Chat, Complete, Completion},
-    stream::Outlet,
+    fault::{Fault, FaultKind},
+    host::Host,
+    stream::{Deltas, Outlet},
 };
 use reqwest::{Response, header::CONTENT_TYPE};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    client::Upstream,
+    breaker::{Breaker, Health},
+    client::{Upstream, while_wanted},
     refusal,
+    setback::{Next, Setback},
     sse::{Event, Events},
 };
 
 /// Chunks that may wait for a slow reader; beyond that the upstream waits.
 const UNREAD: usize = 32;
 
+/// A stream that has begun: its first chunk is here, and was no error.
+pub(super) struct Opened {
+    first: Option<Value>,
+    rest: Rest,
+    host: Host,
+    breaker: Arc<Breaker>,
+}
+
+/// What is still to come of a stream.
+struct Rest {
+    name: String,
+    response: Response,
+    events: Events,
+    ready: VecDeque<Event>,
+    /// Whether a reason to stop came: some servers leave out `[DONE]`.
+    finished: bool,
+    ended: bool,
+}
+
 impl Upstream {
-    /// `POST /chat/completions`.
+    /// Posts `body` and waits for the first chunk of a stream.
     ///
     /// # Errors
-    /// What the upstream said; also when the request asks for retrieval, which it does not have.
-    pub(crate) async fn chat(self: Arc<Self>, body: Chat, cx: Cx) -> Result<Completion, Fault> {
-        if body.retrieval.is_some() {
-            let text = format!(
-                "`retrieval` is an ability of {}; {} runs at upstream {}",
-                crate::engine::extract::MODEL,
-                body.model,
-                self.name()
-            );
-            return Err(Fault::invalid(text).with_param("retrieval"));
-        }
-        let streamed = body.stream == Some(true);
-        self.pass("/chat/completions", &body, streamed, cx).await
-    }
-
-    /// `POST /completions`.
-    ///
-    /// # Errors
-    /// What the upstream said.
-    pub(crate) async fn complete(
-        self: Arc<Self>,
-        body: Complete,
-        cx: Cx,
-    ) -> Result<Completion, Fault> {
-        let streamed = body.stream == Some(true);
-        self.pass("/completions", &body, streamed, cx).await
-    }
-
-    async fn pass(
-        self: Arc<Self>,
+    /// As [`Upstream::post`]; also when it does not stream or begins with an error.
+    pub(super) async fn open(
+        &self,
         path: &str,
         body: &impl Serialize,
-        streamed: bool,
-        cx: Cx,
-    ) -> Result<Completion, Fault> {
-        if !streamed {
-            return self.ask(path, body, &cx).await.map(Completion::Whole);
-        }
-        let response = self.post(path, body, &cx).await?;
+        cx: &Cx,
+    ) -> Result<Opened, Setback> {
+        let response = self.post(path, body, cx).await?;
+        let elsewhere = |fault| Setback::failing(fault, Next::Elsewhere);
         if !is_event_stream(&response) {
-            return Err(refusal::wrong(self.name(), "it does not stream"));
+            let fault = refusal::wrong(self.name(), "it does not stream");
+            return Err(elsewhere(fault));
         }
-        let (outlet, deltas) = cx.stream(UNREAD);
-        let host = self.host.clone();
-        host.spawn(async move { self.pump(response, outlet).await });
-        Ok(Completion::Chunks(deltas))
+        let mut rest = Rest {
+            name: self.name().to_owned(),
+            response,
+            events: Events::default(),
+            ready: VecDeque::new(),
+            finished: false,
+            ended: false,
+        };
+        let first = while_wanted(self.name(), cx, rest.next());
+        let first = first.await.map_err(Setback::over)?.map_err(elsewhere)?;
+        Ok(Opened {
+            first,
+            rest,
+            host: self.host.clone(),
+            breaker: self.breaker().clone(),
+        })
     }
+}
 
+impl Opened {
     /// Moves chunks until the stream ends or nobody reads it.
-    async fn pump(&self, response: Response, outlet: Outlet<Value>) {
-        let moved = self.while_wanted(outlet.cx(), self.relay(response, &outlet));
-        let ended = moved.await.and_then(|relayed| relayed);
-        outlet.end(ended);
+    pub(super) fn relay(self, cx: Cx) -> Deltas<Value> {
+        let (outlet, deltas) = cx.stream(UNREAD);
+        let Self {
+            first,
+            rest,
+            host,
+            breaker,
+        } = self;
+        host.spawn(async move {
+            let name = rest.name.clone();
+            let moved = while_wanted(&name, outlet.cx(), rest.relay(first, &outlet));
+            let ended = moved.await.and_then(|relayed| relayed);
+            if ended
+                .as_ref()
+                .is_err_and(|fault| fault.kind == FaultKind::Crashed)
+            {
+                breaker.note(Health::Failing);
+            }
+            outlet.end(ended);
+        });
+        deltas
+    }
+}
+
+impl Rest {
+    async fn relay(mut self, first: Option<Value>, outlet: &Outlet<Value>) -> Result<(), Fault> {
+        let mut next = first;
+        while let Some(chunk) = next {
+            outlet.send(chunk).await?;
+            next = self.next().await?;
+        }
+        Ok(())
     }
 
-    async fn relay(&self, mut response: Response, outlet: &Outlet<Value>) -> Result<(), Fault> {
-        let mut events = Events::default();
-        let mut finished = false;
-        let garbled = |fault| refusal::wrong(self.name(), &format!("{fault}"));
+    /// The next chunk, or nothing after the last.
+    async fn next(&mut self) -> Result<Option<Value>, Fault> {
         loop {
-            let chunk = response.chunk().await;
-            let chunk = chunk.map_err(|error| refusal::unreachable(self.name(), &error))?;
-            let batch = match &chunk {
-                Some(bytes) => events.feed(bytes).map_err(garbled)?,
-                None => events.finish().map_err(garbled)?.into_iter().collect(),
-            };
-            for event in batch {
-                let Event::Json(value) = event else {
-                    return Ok(());
-                };
-                if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
-                    return Err(refusal::reported(self.name(), error));
-                }
-                finished |= has_finished(&value);
-                outlet.send(value).await?;
+            match self.ready.pop_front() {
+                Some(Event::Json(value)) => return self.judge(value).map(Some),
+                Some(Event::Done) => return Ok(None),
+                None if self.ended => return self.close(),
+                None => self.read().await?,
             }
-            if chunk.is_none() {
-                // Some servers leave out `[DONE]`; a stream is whole once a reason to stop came.
-                return match finished {
-                    true => Ok(()),
-                    false => Err(refusal::wrong(self.name(), "its stream ended half-way")),
-                };
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), Fault> {
+        let chunk = self.response.chunk().await;
+        let chunk = chunk.map_err(|error| refusal::unreachable(&self.name, &error))?;
+        let name = &self.name;
+        let garbled = |fault| refusal::wrong(name, &format!("{fault}"));
+        match &chunk {
+            Some(bytes) => self.ready.extend(self.events.feed(bytes).map_err(garbled)?),
+            None => {
+                self.ready.extend(self.events.finish().map_err(garbled)?);
+                self.ended = true;
             }
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, value: Value) -> Result<Value, Fault> {
+        if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
+            return Err(refusal::reported(&self.name, error));
+        }
+        self.finished |= has_finished(&value);
+        Ok(value)
+    }
+
+    fn close(&self) -> Result<Option<Value>, Fault> {
+        match self.finished {
+            true => Ok(None),
+            false => Err(refusal::wrong(&self.name, "its stream ended half-way")),
         }
     }
 }

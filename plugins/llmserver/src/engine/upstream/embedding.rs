@@ -3,15 +3,19 @@
 use messages::{
     call::Cx,
     fault::Fault,
-    llmserver::{Embed, EmbedInput, Embeddings},
+    llmserver::{Embed, EmbedInput},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{client::Upstream, refusal};
+use super::{
+    client::Upstream,
+    refusal,
+    setback::{Next, Setback},
+};
 use crate::checksum::Checksum;
 
 #[derive(Serialize)]
-struct Request<'a> {
+pub(super) struct Request<'a> {
     model: &'a str,
     input: Input<'a>,
     encoding_format: &'a str,
@@ -45,46 +49,51 @@ struct Usage {
 }
 
 impl Upstream {
-    /// `POST /embeddings` for `model`.
+    /// `POST /embeddings`: a vector for each of `count` inputs, and the tokens that were read.
     ///
     /// # Errors
-    /// What the upstream said; also when texts and token ids are mixed, or vectors are missing.
-    pub(crate) async fn embed(
+    /// What the upstream said; also when vectors are missing.
+    pub(super) async fn embed(
         &self,
-        model: String,
-        body: &Embed,
+        request: &Request<'_>,
+        count: usize,
         cx: &Cx,
-    ) -> Result<Embeddings, Fault> {
-        let request = Request {
-            model: &model,
-            input: input(&body.inputs)?,
-            encoding_format: "float",
-            dimensions: body.dimensions,
-        };
-        let answer = self.ask("/embeddings", &request, cx).await?;
-        let mut answer: Answer = serde_json::from_value(answer)
-            .map_err(|error| refusal::wrong(self.name(), &error.to_string()))?;
+    ) -> Result<(Vec<Vec<f32>>, u64), Setback> {
+        let answer = self.ask("/embeddings", request, cx).await?;
+        let wrong =
+            |what: &str| Setback::failing(refusal::wrong(self.name(), what), Next::Elsewhere);
+        let mut answer: Answer =
+            serde_json::from_value(answer).map_err(|error| wrong(&error.to_string()))?;
         answer.data.sort_by_key(|item| item.index);
         let places = answer.data.iter().map(|item| item.index);
-        if !places.eq(0..body.inputs.len()) {
-            return Err(refusal::wrong(self.name(), "not one vector for each input"));
+        if !places.eq(0..count) {
+            return Err(wrong("not one vector for each input"));
         }
-        Ok(Embeddings {
-            model_hash: self.fingerprint(&model),
-            model,
-            vectors: answer.data.into_iter().map(|item| item.embedding).collect(),
-            prompt_tokens: answer.usage.prompt_tokens,
-        })
+        let vectors = answer.data.into_iter().map(|item| item.embedding);
+        Ok((vectors.collect(), answer.usage.prompt_tokens))
     }
+}
 
-    /// Tells this model's vectors from others': its weights cannot be seen, its address can.
-    fn fingerprint(&self, model: &str) -> String {
-        let mut checksum = Checksum::default();
-        for part in [self.base(), "\n", model] {
-            checksum.add(part.as_bytes());
-        }
-        checksum.finish()
+/// What to ask of whichever upstream has `model`.
+///
+/// # Errors
+/// When texts and token ids are mixed.
+pub(super) fn request<'a>(model: &'a str, body: &'a Embed) -> Result<Request<'a>, Fault> {
+    Ok(Request {
+        model,
+        input: input(&body.inputs)?,
+        encoding_format: "float",
+        dimensions: body.dimensions,
+    })
+}
+
+/// Tells a model's vectors from others': its weights cannot be seen, its address can.
+pub(super) fn fingerprint(base: &str, model: &str) -> String {
+    let mut checksum = Checksum::default();
+    for part in [base, "\n", model] {
+        checksum.add(part.as_bytes());
     }
+    checksum.finish()
 }
 
 fn input(inputs: &[EmbedInput]) -> Result<Input<'_>, Fault> {
