@@ -261,3 +261,31 @@ async fn a_client_that_leaves_before_or_in_an_answer_is_counted_as_gone() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn tokens_are_told_by_models_that_exist_and_no_others() {
+    let reply = |_: &Value| {
+        let usage = json!({"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12});
+        let answer = json!({"id": "a", "object": "chat.completion", "model": "far-chat",
+            "choices": [], "usage": usage});
+        let kind = "content-type: application/json\r\n";
+        Reply::Whole("200 OK", kind, answer.to_string())
+    };
+    let gateway = Gateway::start_with(&[("BKG_MODELS_DIR", "no-models")]).await;
+    let upstream = Upstream::start(reply).await;
+    upstream.join(&gateway).await;
+    for (model, expected) in [("far-chat", 200), ("far-chat", 200), ("made-up", 404)] {
+        let messages = [json!({"role": "user", "content": "hello"})];
+        let body = json!({"model": model, "messages": messages});
+        let (status, told) = gateway.post("/v1/chat/completions", &body).await;
+        assert_eq!(status, expected, "{told}");
+    }
+    let scrape = Scrape::of(&gateway).await;
+    let tokens = |kind| format!("bkg_llm_tokens_total{{model=\"far-chat\",kind=\"{kind}\"}}");
+    let told = [
+        scrape.get(&tokens("prompt")),
+        scrape.get(&tokens("completion")),
+    ];
+    assert_eq!(told.map(|count| count.to_string()), ["14", "10"]);
+    assert_eq!(scrape.labels("model"), BTreeSet::from(["far-chat"]));
+}

@@ -10,7 +10,7 @@ use std::{
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::page::Page;
-use crate::http::{Edge, ws::LogFigures};
+use crate::http::{Edge, tls::CertificateStatus, ws::LogFigures};
 
 /// What there is besides requests and plugins, as of one moment.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub(super) struct Gauges {
     draining: bool,
     connections: usize,
     connections_refused: u64,
+    certificate: Option<CertificateStatus>,
     log: LogFigures,
     readers_dropped: u64,
     writable: bool,
@@ -32,11 +33,34 @@ impl Gauges {
             draining: edge.drain.is_draining(),
             connections: edge.places.in_use(),
             connections_refused: edge.places.refused(),
+            certificate: edge.certificate.as_ref().map(|one| one.status()),
             log: edge.logs.figures(),
             readers_dropped: edge.readers.dropped(),
             writable,
             database: edge.database.clone(),
         }
+    }
+
+    /// Nothing where the gateway speaks no TLS.
+    fn encode_certificate(&self, page: &mut Page<'_>) -> fmt::Result {
+        let Some(certificate) = &self.certificate else {
+            return Ok(());
+        };
+        page.gauge(
+            "bkg_tls_certificate_not_after_seconds",
+            "When the certificate ends, in Unix seconds",
+            certificate.not_after.as_second(),
+        )?;
+        page.gauge(
+            "bkg_tls_certificate_loaded_seconds",
+            "When the certificate was taken from its files, in Unix seconds",
+            certificate.loaded_at.as_second(),
+        )?;
+        page.counter(
+            "bkg_tls_certificate_failed_reloads",
+            "Changes of the certificate's files into something that could not be used",
+            certificate.failed_reloads,
+        )
     }
 
     fn encode_log(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -110,6 +134,7 @@ impl Collector for Gauges {
             "Connections turned away because there were too many",
             self.connections_refused,
         )?;
+        self.encode_certificate(&mut page)?;
         self.encode_log(&mut page)?;
         self.encode_store(&mut page)
     }

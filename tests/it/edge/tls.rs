@@ -109,16 +109,22 @@ async fn serves(gateway: &Gateway, identity: &Identity) -> bool {
     answer.is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
-/// What `/health` says of the certificate.
-async fn status(gateway: &Gateway, identity: &Identity) -> Value {
+/// The body of what a caller with a key is answered.
+async fn get(gateway: &Gateway, identity: &Identity, path: &str) -> String {
     let key = &gateway.key;
     let request = format!(
-        "GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+        "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
          authorization: Bearer {key}\r\n\r\n"
     );
     let answer = ask(gateway, identity, &request).await.unwrap();
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    let body: Value = serde_json::from_str(body).unwrap();
+    body.to_owned()
+}
+
+/// What `/health` says of the certificate.
+async fn status(gateway: &Gateway, identity: &Identity) -> Value {
+    let body = get(gateway, identity, "/health").await;
+    let body: Value = serde_json::from_str(&body).unwrap();
     body["certificate"].clone()
 }
 
@@ -188,6 +194,11 @@ async fn a_renewed_certificate_is_shown_and_a_bad_one_leaves_the_old_one() {
     tokio::time::sleep(Duration::from_millis(1200)).await;
     let told = status(&gateway, &second).await;
     assert_eq!(told["failed_reloads"], 3, "each counts once: {told}");
+    let metrics = get(&gateway, &second, "/metrics").await;
+    assert!(
+        metrics.contains("bkg_tls_certificate_failed_reloads_total 3\n"),
+        "{metrics}"
+    );
     assert!(
         told["last_error"].as_str().unwrap().contains("ended at"),
         "{told}"
