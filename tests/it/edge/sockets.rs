@@ -186,3 +186,18 @@ async fn a_reader_that_answers_no_ping_is_dropped_and_counted() {
         200
     );
 }
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_is_dropped_and_counted() {
+    let silence = ("BKG_SERVER__SOCKET_SILENCE_SECONDS", "3600");
+    let gateway = start(&[silence, ("BKG_SERVER__READER_SECONDS", "1")]).await;
+    let _stalled = open(&gateway, "/ws/logs").await;
+    let path = format!("/said/{}", "x".repeat(7000));
+    let started = std::time::Instant::now();
+    while !dropped(&gateway).await {
+        assert!(started.elapsed() < PATIENCE, "it is never dropped");
+        let say = || answer(gateway.anonymous(Method::GET, &path));
+        futures_util::future::join_all((0..100).map(|_| say())).await;
+    }
+    assert_eq!(gateway.get("/health").await.0, 200);
+}
