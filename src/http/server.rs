@@ -26,6 +26,7 @@ use actix_web::{
     middleware::from_fn,
     web,
 };
+use socket2::{Domain, Socket, Type};
 use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
 
@@ -98,8 +99,18 @@ pub(crate) fn listen(
     })
 }
 
+/// Connections that may wait to be accepted. The standard library's 128 are fewer than come at once
+/// in a rush; those beyond it believe that they stand, and hear nothing for up to a minute.
+const WAITING: i32 = 4096;
+
 fn bind(settings: &settings::Server) -> io::Result<TcpListener> {
-    TcpListener::bind((settings.host, settings.port))
+    let address = SocketAddr::from((settings.host, settings.port));
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // A restart must not wait for the connections that the last life has closed.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(WAITING)?;
+    Ok(socket.into())
 }
 
 /// What speaks HTTP over a connection. The connection keeps its own time, and nothing else does.

@@ -111,32 +111,41 @@ fn refusal(wait: i64) -> Fault {
         .with_retry_after(wait)
 }
 
-/// For each key, when all its attempts will have come back, in Unix milliseconds. Who has all of
-/// them is not in it.
+/// For each key, what it has paid. Who has all of his attempts is not in it.
 #[derive(Debug)]
 struct Table<K> {
-    whole_at: HashMap<K, i64>,
+    paid: HashMap<K, Debt>,
     swept_at: i64,
+}
+
+/// What is missing, in Unix milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Debt {
+    /// When all attempts will have come back.
+    whole_at: i64,
+    /// When that was last looked at: a clock that was set back since then changes both, and not
+    /// what is missing.
+    seen_at: i64,
 }
 
 impl<K> Default for Table<K> {
     fn default() -> Self {
         Self {
-            whole_at: HashMap::new(),
+            paid: HashMap::new(),
             swept_at: i64::MIN,
         }
     }
 }
 
 impl<K: Copy + Eq + Hash> Table<K> {
-    /// Never later than a whole burst away, here and from now on: a clock that was set back locks
-    /// nobody out for long.
     fn whole_at(&mut self, now: i64, key: &K) -> i64 {
-        let Some(at) = self.whole_at.get_mut(key) else {
+        let Some(debt) = self.paid.get_mut(key) else {
             return now;
         };
-        *at = (*at).min(now.saturating_add(BURST * EVERY));
-        (*at).max(now)
+        let set_back = debt.seen_at.saturating_sub(now).max(0);
+        debt.whole_at = debt.whole_at.saturating_sub(set_back);
+        debt.seen_at = now;
+        debt.whole_at.max(now)
     }
 
     /// Milliseconds until the next attempt.
@@ -146,29 +155,30 @@ impl<K: Copy + Eq + Hash> Table<K> {
     }
 
     fn pay(&mut self, now: i64, key: K) {
-        let at = self.whole_at(now, &key).saturating_add(EVERY);
+        let whole_at = self.whole_at(now, &key).saturating_add(EVERY);
         self.sweep(now);
-        self.whole_at.insert(key, at);
+        let seen_at = now;
+        self.paid.insert(key, Debt { whole_at, seen_at });
     }
 
     fn take_back(&mut self, key: &K) {
-        if let Some(at) = self.whole_at.get_mut(key) {
-            *at = at.saturating_sub(EVERY);
+        if let Some(debt) = self.paid.get_mut(key) {
+            debt.whole_at = debt.whole_at.saturating_sub(EVERY);
         }
     }
 
     /// Forgets those who have all their attempts again. Where so many try that there is no room,
     /// whoever has tried least is forgotten: that gives away the least.
     fn sweep(&mut self, now: i64) {
-        let full = self.whole_at.len() >= MOST;
+        let full = self.paid.len() >= MOST;
         if full || now.abs_diff(self.swept_at) >= EVERY.unsigned_abs() {
-            self.whole_at.retain(|_, at| *at > now);
+            self.paid.retain(|_, debt| debt.whole_at > now);
             self.swept_at = now;
         }
-        if self.whole_at.len() >= MOST {
-            let least = self.whole_at.iter().min_by_key(|(_, at)| **at);
+        if self.paid.len() >= MOST {
+            let least = self.paid.iter().min_by_key(|(_, debt)| debt.whole_at);
             if let Some(key) = least.map(|(key, _)| *key) {
-                self.whole_at.remove(&key);
+                self.paid.remove(&key);
             }
         }
     }
@@ -291,6 +301,18 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_set_back_does_not_charge_who_was_right() {
+        let throttle = Throttle::default();
+        let from = address("192.0.2.1");
+        throttle.pay(NOW, from, "ann").unwrap().take_back();
+        let earlier = NOW - 24 * 60 * EVERY;
+        assert_eq!(
+            passed(&throttle, 50, |_| (earlier, from, "ann".to_owned())),
+            10
+        );
+    }
+
+    #[test]
     fn what_is_remembered_is_bounded_and_whoever_tried_most_stays() {
         let mut table = Table::<usize>::default();
         for _ in 0..10 {
@@ -299,14 +321,14 @@ mod tests {
         for key in 1..MOST + 100 {
             table.pay(NOW, key);
         }
-        assert_eq!(table.whole_at.len(), MOST);
+        assert_eq!(table.paid.len(), MOST);
         assert!(
             table.wait(NOW, &0) > 0,
             "the one to be held back is still known"
         );
         table.pay(NOW + 20 * EVERY, 1);
         assert_eq!(
-            table.whole_at.len(),
+            table.paid.len(),
             1,
             "the others have all their attempts again"
         );

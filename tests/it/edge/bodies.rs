@@ -72,7 +72,8 @@ async fn deep_nesting_where_values_are_kept_does_not_end_the_gateway() {
     let gateway = start().await;
     // As deep as is taken, in a place where everything is kept.
     let nested = format!("{}{}", "[".repeat(120), "]".repeat(120));
-    let body = format!(r#"{{"model":"none","messages":[],"x":{nested}}}"#);
+    let body =
+        format!(r#"{{"model":"none","messages":[{{"role":"user","content":"x"}}],"x":{nested}}}"#);
     let (status, told) = post_bytes(&gateway, "/v1/chat/completions", body).await;
     assert_eq!(
         (status, &told["error"]["code"]),
@@ -80,7 +81,8 @@ async fn deep_nesting_where_values_are_kept_does_not_end_the_gateway() {
         "{told}"
     );
     let nested = format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
-    let body = format!(r#"{{"model":"none","messages":[],"x":{nested}}}"#);
+    let body =
+        format!(r#"{{"model":"none","messages":[{{"role":"user","content":"x"}}],"x":{nested}}}"#);
     let (status, told) = post_bytes(&gateway, "/v1/chat/completions", body).await;
     assert_eq!(
         (status, &told["error"]["code"]),
