@@ -174,8 +174,10 @@ impl Store {
 /// See [`BackupError`].
 pub fn move_out(data_dir: &Path, name: &str, to: &Path) -> Result<(), BackupError> {
     let from = data_dir.join(BACKUPS).join(name);
+    // `DIR/` would have a name within it appended below.
+    let to = &to.components().collect::<PathBuf>();
     if fs::symlink_metadata(to).is_ok() {
-        return Err(BackupError::Exists(to.to_owned()));
+        return Err(BackupError::Exists(to.clone()));
     }
     let mut aside = to.as_os_str().to_owned();
     aside.push(UNFINISHED);

@@ -42,7 +42,7 @@ pub struct Restored {
 }
 
 /// Puts the backup `source` in the place of what `data_dir` holds. The database from before stays
-/// beside it as `bkg.db.before-restore-<time>`. What is derived from the database is removed, to be
+/// beside it as `bkg.db.before-restore-<time>`, with a number where that name is taken. What is derived from the database is removed, to be
 /// made again.
 ///
 /// # Errors
@@ -53,9 +53,7 @@ pub fn restore(data_dir: &Path, source: &Path) -> Result<Restored, BackupError> 
     finish(data_dir)?;
     let staged = data_dir.join(STAGED);
     remove(&staged).map_err(|why| unusable(&why))?;
-    let ending = Timestamp::now()
-        .strftime(".before-restore-%Y%m%dT%H%M%SZ")
-        .to_string();
+    let ending = free_ending(data_dir, Timestamp::now()).map_err(|why| unusable(&why))?;
     let checked = stage(source, &staged, &ending);
     if checked.is_err() {
         remove(&staged).map_err(|why| unusable(&why))?;
@@ -70,6 +68,30 @@ pub fn restore(data_dir: &Path, source: &Path) -> Result<Restored, BackupError> 
         made_at: manifest.made_at,
         kept: kept.exists().then_some(kept),
     })
+}
+
+/// An ending under which nothing lies yet: what an earlier restore has put aside within the same
+/// second is the only copy there is.
+fn free_ending(directory: &Path, now: Timestamp) -> io::Result<String> {
+    let first = now.strftime(".before-restore-%Y%m%dT%H%M%SZ").to_string();
+    let mut ending = first.clone();
+    let mut count = 0_u64;
+    while is_taken(directory, &ending)? {
+        count += 1;
+        ending = format!("{first}-{count}");
+    }
+    Ok(ending)
+}
+
+fn is_taken(directory: &Path, ending: &str) -> io::Result<bool> {
+    for (name, log) in [(DATABASE, ""), (DATABASE, "-wal"), (PLUGINS, "")] {
+        match fs::symlink_metadata(directory.join(format!("{name}{ending}{log}"))) {
+            Ok(_) => return Ok(true),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+            Err(why) => return Err(why),
+        }
+    }
+    Ok(false)
 }
 
 fn stage(source: &Path, staged: &Path, ending: &str) -> Result<Manifest, BackupError> {
@@ -186,19 +208,21 @@ fn open_plain(path: &Path) -> io::Result<File> {
 /// in it is looked at. Each step can be the last before a kill, and is skipped the next time.
 pub(crate) fn finish(directory: &Path) -> Result<(), OpenError> {
     let decided = directory.join(DECIDED);
-    if !decided.exists() {
+    // Here and below: what cannot be looked at is not taken for absent.
+    let unusable = |why: io::Error| OpenError::unusable(&decided, why);
+    if !decided.try_exists().map_err(unusable)? {
         return Ok(());
     }
     log::warn!(
         "a backup takes the place of the database in {}",
         directory.display()
     );
-    install(directory, &decided).map_err(|why| OpenError::unusable(&decided, why))
+    install(directory, &decided).map_err(unusable)
 }
 
 fn install(directory: &Path, decided: &Path) -> io::Result<()> {
     // The new database's move is the last that needs the others' order.
-    if decided.join(DATABASE).exists() {
+    if decided.join(DATABASE).try_exists()? {
         let ending = fs::read_to_string(decided.join(ENDING))?;
         let lists_plugins = Manifest::read(decided)
             .map_err(io::Error::other)?
@@ -206,7 +230,7 @@ fn install(directory: &Path, decided: &Path) -> io::Result<()> {
             .iter()
             .any(|file| file.name == PLUGINS);
         // One that is listed and no longer here is in its place already.
-        if !lists_plugins || decided.join(PLUGINS).exists() {
+        if !lists_plugins || decided.join(PLUGINS).try_exists()? {
             put_aside(directory, PLUGINS, &ending, "")?;
         }
         take_in(decided, directory, PLUGINS)?;
@@ -225,7 +249,7 @@ fn install(directory: &Path, decided: &Path) -> io::Result<()> {
 /// Renames a live file, if it is there: its name, the ending, then what SQLite tells its log by.
 fn put_aside(directory: &Path, name: &str, ending: &str, log: &str) -> io::Result<()> {
     let live = directory.join(format!("{name}{log}"));
-    match live.exists() {
+    match live.try_exists()? {
         true => fs::rename(live, directory.join(format!("{name}{ending}{log}"))),
         false => Ok(()),
     }
@@ -233,7 +257,7 @@ fn put_aside(directory: &Path, name: &str, ending: &str, log: &str) -> io::Resul
 
 fn take_in(decided: &Path, directory: &Path, name: &str) -> io::Result<()> {
     let new = decided.join(name);
-    match new.exists() {
+    match new.try_exists()? {
         true => fs::rename(new, directory.join(name)),
         false => Ok(()),
     }

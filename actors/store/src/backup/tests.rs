@@ -71,6 +71,41 @@ async fn a_restored_backup_is_the_past_and_the_present_is_kept_beside_it() {
 }
 
 #[tokio::test]
+async fn restores_within_one_second_keep_what_each_of_them_found() {
+    let (data, place) = backed_up().await;
+    let mut kept = Vec::new();
+    for plugin in ["first", "second", "third"] {
+        close(stored(data.path(), plugin));
+        kept.push(restore(data.path(), &place).unwrap().kept.unwrap());
+    }
+    for (path, wanted) in kept.into_iter().zip([
+        ["early", "first", "late"].as_slice(),
+        &["early", "second"],
+        &["early", "third"],
+    ]) {
+        let before = folder();
+        fs::copy(path, before.path().join(DATABASE)).unwrap();
+        let mut found = plugins(&Store::open(before.path()).unwrap());
+        found.sort();
+        assert_eq!(found, wanted);
+    }
+}
+
+#[tokio::test]
+async fn a_live_file_that_cannot_be_looked_at_is_not_taken_for_absent() {
+    let (data, place) = backed_up().await;
+    let live = data.path().join(PLUGINS);
+    fs::remove_file(&live).unwrap();
+    symlink(&live, &live).unwrap();
+    restore(data.path(), &place).unwrap_err();
+    fs::symlink_metadata(&live).expect("nothing took its place");
+    assert!(fs::read(&live).is_err(), "nor its name");
+    fs::remove_file(&live).unwrap();
+    let store = Store::open(data.path()).unwrap();
+    assert_eq!(plugins(&store), ["early"], "the restore is completed");
+}
+
+#[tokio::test]
 async fn a_backup_goes_into_a_directory_that_was_never_used() {
     let (_data, place) = backed_up().await;
     let parent = folder();
@@ -269,7 +304,8 @@ async fn a_backup_that_is_taken_elsewhere_takes_nothings_place() {
     let refused = move_out(data.path(), name, elsewhere.path()).unwrap_err();
     assert_eq!(refused.exit_code(), 2, "{refused}");
     assert!(place.exists());
-    let to = elsewhere.path().join("moved");
+    // With the slash that shells complete.
+    let to = elsewhere.path().join("moved/");
     move_out(data.path(), name, &to).unwrap();
     assert!(!place.exists());
     assert_eq!(contents(elsewhere.path().join("moved").as_path()).len(), 3);
