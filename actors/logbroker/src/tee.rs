@@ -105,6 +105,7 @@ struct Tee {
 impl Tee {
     fn new(filter: &str, screen: Screen, plugins: &[&str], intake: Intake) -> Self {
         let tagger = Tagger::new(plugins);
+        let own = tagger.clone();
         let mut builder = Builder::new();
         for (target, level) in QUIET {
             builder.filter_module(target, level);
@@ -115,10 +116,13 @@ impl Tee {
             .write_style(screen.style)
             .target(screen.target)
             .format(move |out, record| {
-                let Some(shown) = SHOWN.take() else {
-                    return Ok(());
+                let (level, pairs) = (record.level(), record.key_values());
+                let shown = match SHOWN.try_with(Cell::take) {
+                    Ok(Some(shown)) => shown,
+                    Ok(None) => return Ok(()),
+                    Err(_) => return format.print(out, &made(&own, record), level, pairs),
                 };
-                let printed = format.print(out, &shown, record.level(), record.key_values());
+                let printed = format.print(out, &shown, level, pairs);
                 SHOWN.set(Some(shown));
                 printed
             });
@@ -128,18 +132,18 @@ impl Tee {
             intake,
         }
     }
+}
 
-    fn record(&self, record: &Record<'_>) -> LogRecord {
-        LogRecord {
-            // The intake numbers it.
-            seq: 0,
-            ts: Timestamp::now(),
-            plugin: self.tagger.tag(record),
-            level: record.level().into(),
-            stream: Stream::Log,
-            message: escape(&record.args().to_string()),
-            fields: fields(record),
-        }
+fn made(tagger: &Tagger, record: &Record<'_>) -> LogRecord {
+    LogRecord {
+        // The intake numbers it.
+        seq: 0,
+        ts: Timestamp::now(),
+        plugin: tagger.tag(record),
+        level: record.level().into(),
+        stream: Stream::Log,
+        message: escape(&record.args().to_string()),
+        fields: fields(record),
     }
 }
 
@@ -154,8 +158,13 @@ impl Log for Tee {
         }
         // Made once for both, and before it is shown: whatever is logged while it is made is shown
         // first.
-        SHOWN.set(Some(self.record(record)));
+        let made = made(&self.tagger, record);
+        let kept = SHOWN.try_with(|shown| shown.set(Some(made)));
         self.terminal.log(record);
+        if kept.is_err() {
+            // The thread ends: what it drops may log, but not to the broker any more.
+            return;
+        }
         // What is logged while a record is on its way to the broker would follow it for ever.
         if let Some(record) = SHOWN.take().filter(|_| !BUSY.get()) {
             BUSY.set(true);

@@ -244,3 +244,26 @@ fn a_requests_line_does_not_say_to_people_what_its_message_says() {
     );
     assert_eq!(desk.records()[0].fields["path"], "/x");
 }
+
+#[test]
+fn what_a_thread_logs_while_it_ends_is_shown() {
+    struct Last(Arc<Desk>);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            self.0.say(Level::Warn, "bkg", "good bye");
+        }
+    }
+    thread_local! {
+        static LAST: Cell<Option<Last>> = const { Cell::new(None) };
+    }
+    let desk = Arc::new(Desk::new("info"));
+    let last = Last(desk.clone());
+    std::thread::spawn(move || {
+        // Whatever the thread uses first, it drops last.
+        LAST.set(Some(last));
+        LAST.with(|_| SHOWN.set(None));
+    })
+    .join()
+    .unwrap();
+    assert!(desk.screen().ends_with("bkg good bye\n"));
+}
