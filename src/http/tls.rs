@@ -34,8 +34,27 @@ pub(crate) struct Certificate {
     every: Duration,
     shown: ArcSwap<Pair>,
     failures: AtomicU64,
-    /// What was last read from the files, and what was wrong with it.
-    last: Mutex<(Result<Text, TlsError>, Option<String>)>,
+    last: Mutex<Last>,
+}
+
+/// What was last read from the files, and what was wrong with it.
+#[derive(Debug)]
+struct Last {
+    read: Result<Text, TlsError>,
+    error: Option<TlsError>,
+}
+
+impl Last {
+    /// Whether `read` is nothing new and time alone changes nothing about it.
+    fn settles(&self, read: &Result<Text, TlsError>) -> bool {
+        is_same(&self.read, read) && !matches!(self.error, Some(TlsError::Untimely { .. }))
+    }
+
+    /// Whether `error` has been told of the same files.
+    fn told(&self, read: &Result<Text, TlsError>, error: &TlsError) -> bool {
+        let told = self.error.as_ref().map(ToString::to_string);
+        is_same(&self.read, read) && told == Some(error.to_string())
+    }
 }
 
 /// Where a certificate and its key lie.
@@ -83,7 +102,10 @@ impl Certificate {
             every: settings.tls_reload_seconds.into(),
             shown: ArcSwap::from_pointee(pair),
             failures: AtomicU64::new(0),
-            last: Mutex::new((Ok(text), None)),
+            last: Mutex::new(Last {
+                read: Ok(text),
+                error: None,
+            }),
         })))
     }
 
@@ -94,7 +116,7 @@ impl Certificate {
             loaded_at: shown.loaded_at,
             not_after: shown.not_after,
             failed_reloads: self.failures.load(Relaxed),
-            last_error: self.last().1.clone(),
+            last_error: self.last().error.as_ref().map(ToString::to_string),
         }
     }
 
@@ -112,7 +134,8 @@ impl Certificate {
     /// Looks at the files every few seconds, as long as anyone shows the certificate: of a mounted
     /// secret no notice is sent, and a renewal is never that urgent.
     pub(crate) fn watch(self: &Arc<Self>) {
-        if let Err(error) = self.shown.load().is_current(&self.files) {
+        let now = Timestamp::now();
+        if let Err(error) = self.shown.load().is_current(&self.files, now) {
             // Clients will say no, but the operator may have to come in this way.
             log::warn!("{error}");
         }
@@ -123,25 +146,30 @@ impl Certificate {
                 let Some(certificate) = Weak::upgrade(&watched) else {
                     return;
                 };
-                let looked = actix_web::rt::task::spawn_blocking(move || certificate.look());
+                let looked =
+                    actix_web::rt::task::spawn_blocking(move || certificate.look(Timestamp::now()));
                 drop(looked.await);
             }
         });
     }
 
-    /// Takes a new pair from the files. A bad one leaves the old one, is told once, and counts once.
-    fn look(&self) {
+    /// Takes a new pair from the files. A bad one leaves the old one, is told once, and counts once;
+    /// one whose time has not come is taken when it has.
+    fn look(&self, now: Timestamp) {
         let read = Text::read(&self.files);
         let mut last = self.last();
-        if is_same(&last.0, &read) {
+        if last.settles(&read) {
             return;
         }
         let fresh = match &read {
-            Ok(text) => Pair::of(text, &self.files).and_then(|pair| pair.current(&self.files)),
+            Ok(text) => Pair::of(text, &self.files).and_then(|pair| pair.current(&self.files, now)),
             Err(error) => Err(error.clone()),
         };
-        last.0 = read;
-        last.1 = fresh.as_ref().err().map(ToString::to_string);
+        let told = matches!(&fresh, Err(error) if last.told(&read, error));
+        *last = Last {
+            read,
+            error: fresh.as_ref().err().cloned(),
+        };
         match fresh {
             Ok(pair) => {
                 log::info!(
@@ -151,6 +179,7 @@ impl Certificate {
                 );
                 self.shown.store(Arc::new(pair));
             }
+            Err(_) if told => {}
             Err(error) => {
                 self.failures.fetch_add(1, Relaxed);
                 log::error!("the old certificate stays, because of the new one: {error}");
@@ -158,7 +187,7 @@ impl Certificate {
         }
     }
 
-    fn last(&self) -> MutexGuard<'_, (Result<Text, TlsError>, Option<String>)> {
+    fn last(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -187,3 +216,6 @@ impl Files {
         &self.key
     }
 }
+
+#[cfg(test)]
+mod tests;

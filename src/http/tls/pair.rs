@@ -41,6 +41,14 @@ pub enum TlsError {
         /// What is wrong.
         what: String,
     },
+    /// The certificate's time has not come, or is over.
+    #[error("settings: server.tls_certificate: {path}: the certificate {what}")]
+    Untimely {
+        /// Where it lies.
+        path: PathBuf,
+        /// Since or until when.
+        what: String,
+    },
     /// There is no TLS.
     #[error("TLS: {0}")]
     Versions(rustls::Error),
@@ -53,6 +61,11 @@ impl TlsError {
             path: files.certificate().to_owned(),
             what: what.to_string(),
         }
+    }
+
+    fn untimely(files: &Files, what: String) -> Self {
+        let path = files.certificate().to_owned();
+        Self::Untimely { path, what }
     }
 
     fn key(files: &Files, what: impl fmt::Display) -> Self {
@@ -133,21 +146,20 @@ impl Pair {
         })
     }
 
-    /// Itself, if now is within its time.
-    pub(super) fn current(self, files: &Files) -> Result<Self, TlsError> {
-        self.is_current(files).map(|()| self)
+    /// Itself, if `now` is within its time.
+    pub(super) fn current(self, files: &Files, now: Timestamp) -> Result<Self, TlsError> {
+        self.is_current(files, now).map(|()| self)
     }
 
-    /// Whether now is within its time.
-    pub(super) fn is_current(&self, files: &Files) -> Result<(), TlsError> {
-        let now = Timestamp::now();
+    /// Whether `now` is within its time.
+    pub(super) fn is_current(&self, files: &Files, now: Timestamp) -> Result<(), TlsError> {
         if now > self.not_after {
-            let what = format!("the certificate ended at {}", self.not_after);
-            return Err(TlsError::certificate(files, what));
+            let what = format!("ended at {}", self.not_after);
+            return Err(TlsError::untimely(files, what));
         }
         if now < self.not_before {
-            let what = format!("the certificate does not hold before {}", self.not_before);
-            return Err(TlsError::certificate(files, what));
+            let what = format!("does not hold before {}", self.not_before);
+            return Err(TlsError::untimely(files, what));
         }
         Ok(())
     }
