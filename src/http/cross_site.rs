@@ -13,6 +13,8 @@ use messages::fault::Fault;
 
 use super::Edge;
 
+const WEBSOCKET: &[u8] = b"websocket";
+
 /// What a form of any page can send without asking first.
 const FORMS: [&str; 3] = [
     "application/x-www-form-urlencoded",
@@ -50,8 +52,12 @@ pub(crate) fn refuse_with_cookie(edge: &Edge, request: &HttpRequest) -> Result<(
 /// # Errors
 /// As [`refuse_foreign`].
 pub(crate) fn refuse_foreign_socket(edge: &Edge, request: &HttpRequest) -> Result<(), Fault> {
-    let upgrade = request.headers().get(header::UPGRADE);
-    let socket = upgrade.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    // Any of them, and the word within a list: the handshake is content with that.
+    let mut upgrades = request.headers().get_all(header::UPGRADE);
+    let socket = upgrades.any(|to| {
+        let text = to.as_bytes().to_ascii_lowercase();
+        text.windows(WEBSOCKET.len()).any(|word| word == WEBSOCKET)
+    });
     if socket && request.method() == Method::GET && !same_origin(edge, request) {
         return Err(refusal("another site's page may not open a socket here"));
     }

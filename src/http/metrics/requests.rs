@@ -120,8 +120,8 @@ impl Counts {
             OTHER
         };
         let add = |tokens: &mut Tokens| {
-            tokens.prompt += prompt;
-            tokens.completion += completion;
+            tokens.prompt = tokens.prompt.saturating_add(prompt);
+            tokens.completion = tokens.completion.saturating_add(completion);
         };
         match self.models.get_mut(name) {
             Some(tokens) => add(tokens),

@@ -101,7 +101,7 @@ impl Account {
     /// Books what an answer of vectors has read.
     pub(crate) fn embedded(&mut self, model: &str, prompt_tokens: u64, models: &KnownModels) {
         self.answered_by(model, models);
-        if prompt_tokens > 0 {
+        if (1..=MOST_CREDIBLE).contains(&prompt_tokens) {
             self.book_prompt(prompt_tokens);
         }
     }

@@ -45,8 +45,9 @@ pub(super) fn check(request: &ServiceRequest) -> Result<(), Problem> {
 }
 
 fn upgrades(headers: &HeaderMap) -> bool {
-    let upgrade = headers.get(UPGRADE).and_then(|to| to.to_str().ok());
-    upgrade.is_some_and(|to| to.trim().eq_ignore_ascii_case("websocket"))
+    // The parser takes any of them for the whole.
+    let mut upgrades = headers.get_all(UPGRADE).filter_map(|to| to.to_str().ok());
+    upgrades.any(|to| to.trim().eq_ignore_ascii_case("websocket"))
 }
 
 fn is_host(host: &[u8]) -> bool {

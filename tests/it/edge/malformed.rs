@@ -109,6 +109,13 @@ async fn a_body_of_two_minds_is_refused() {
                     + HIDDEN,
             ),
             (
+                "a socket with a length, behind another upgrade",
+                "GET /ws/logs HTTP/1.1\r\nhost: bkg\r\nconnection: upgrade\r\n\
+                upgrade: h2c\r\nupgrade: websocket\r\ncontent-length: 4\r\n\r\n"
+                    .to_owned()
+                    + HIDDEN,
+            ),
+            (
                 "a socket by POST",
                 with("connection: upgrade\r\nupgrade: websocket", HIDDEN),
             ),

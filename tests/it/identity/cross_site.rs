@@ -172,3 +172,21 @@ async fn a_page_of_another_site_cannot_open_a_socket() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_socket_that_is_asked_for_among_other_upgrades_is_one() {
+    let gateway = Gateway::start().await;
+    let cookie = cookie(&gateway, "admin", PASSWORD).await;
+    for upgrades in [&["h2c, websocket"][..], &["h2c", "websocket"]] {
+        let request = gateway.anonymous(Method::GET, "/ws/logs");
+        let request = request.header(COOKIE, &cookie).header(ORIGIN, EVIL);
+        let request = request
+            .header("connection", "upgrade")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        let request = upgrades.iter().fold(request, |request, upgrade| {
+            request.header("upgrade", *upgrade)
+        });
+        assert_eq!(request.send().await.unwrap().status(), 403, "{upgrades:?}");
+    }
+}

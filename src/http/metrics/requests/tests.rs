@@ -80,3 +80,16 @@ fn a_request_is_counted_by_method_route_and_status() {
     let bucket = "bkg_http_request_duration_seconds_bucket{le=\"0.005\"";
     assert_eq!(counted(&lines, bucket), 3);
 }
+
+#[test]
+fn tokens_beyond_all_counting_stay_at_the_most() {
+    let requests = Requests::default();
+    for _ in 0..2 {
+        requests.begin();
+        let mut ended = ended("POST", Some("/v1/embeddings"), 200, Some("big"));
+        ended.facts.prompt_tokens = u64::MAX;
+        requests.count(&ended);
+    }
+    let prompt = "bkg_llm_tokens_total{model=\"big\",kind=\"prompt\"}";
+    assert_eq!(counted(&written(&requests), prompt), u64::MAX);
+}
