@@ -1,8 +1,9 @@
 //! `/metrics`: what Prometheus reads.
 //!
-//! Every figure is read from what others publish or count anyway: a scrape sends no message, so it
-//! answers whatever the plugins do. Label values are few whatever callers send: routes are those of
-//! the gateway, models are those that exist, and the rest is `other`.
+//! Every figure but one is read from what others publish or count anyway: a scrape sends no message,
+//! so it answers whatever the plugins do. It has the store looked at, as readiness does and at most
+//! once a second for both. Label values are few whatever callers send: routes are those of the
+//! gateway, models are those that exist, and the rest is `other`.
 
 mod gauges;
 mod page;
