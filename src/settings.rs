@@ -166,8 +166,9 @@ settings! {
         /// Hosts, addresses and networks (`10.0.0.0/8`) that upstreams may be at although they are
         /// this machine's or private: `127.0.0.1:11434` for a local Ollama.
         allow_private: List<String> = List::default(),
-        /// The HTTP proxy to upstreams that are not private, such as `http://proxy:3128`; it looks
-        /// the names up. The environment's proxies are not asked.
+        /// The HTTP proxy to upstreams that are not private, such as `http://proxy:3128`. It looks
+        /// the names up, so what they lead to is not checked here; `allow_hosts` must name the
+        /// hosts then. The environment's proxies are not asked.
         proxy: Option<Secret> = None,
     }
 }

@@ -154,6 +154,8 @@ fn an_entry_that_allows_nothing_known_ends_the_start() {
         ("BKG_UPSTREAMS__ALLOW_PRIVATE", "10.0.0.0/99"),
         ("BKG_UPSTREAMS__ALLOW_HOSTS", "https://example.com"),
         ("BKG_UPSTREAMS__PROXY", "socks5://user:canary@proxy"),
+        // It would be asked for any host.
+        ("BKG_UPSTREAMS__PROXY", "http://user:canary@proxy:3128"),
     ] {
         let data = tempfile::tempdir().unwrap();
         let env = [(name.to_owned(), value.to_owned())];

@@ -118,7 +118,8 @@ fn host_alone(text: &str) -> Option<Host> {
 
 fn network(address: IpAddr, bits: u8) -> Option<Entry> {
     let most = if address.is_ipv4() { 32 } else { 128 };
-    (bits <= most).then_some(Entry {
+    // No address of a host is IPv4 inside IPv6 any more: such a network would match nothing.
+    (bits <= most && address == plain(address)).then_some(Entry {
         what: What::Network(address, bits),
         port: None,
     })
@@ -192,6 +193,7 @@ mod tests {
             "http://a",
             "a/b",
             "10.0.0.0/33",
+            "::ffff:10.0.0.0/104",
             "10.0.0/8",
             "a:70000",
             "u@h",

@@ -34,6 +34,12 @@ pub enum ReachError {
     /// The proxy's address is of no use. It may hold a password and is not repeated.
     #[error("proxy: it is not the address of an HTTP proxy, such as `http://proxy:3128`")]
     Proxy,
+    /// A proxy looks names up itself, and would be asked for any.
+    #[error(
+        "proxy: it looks names up itself, so what they lead to cannot be checked; name the hosts \
+         that upstreams may be at in allow_hosts"
+    )]
+    Anywhere,
 }
 
 impl Reach {
@@ -41,7 +47,8 @@ impl Reach {
     /// addresses alone may be private ones. `proxy` takes the connections to all but the latter.
     ///
     /// # Errors
-    /// Names the list and the entry that is no host, address or network.
+    /// Names the list and the entry that is no host, address or network; also when there is a proxy
+    /// and `allow_hosts` is empty.
     pub fn new(
         allow_hosts: &[String],
         allow_private: &[String],
@@ -52,10 +59,14 @@ impl Reach {
             url.filter(|url| matches!(url.scheme(), "http" | "https"))
                 .ok_or(ReachError::Proxy)
         });
+        let proxy = proxy.transpose()?;
+        if proxy.is_some() && allow_hosts.is_empty() {
+            return Err(ReachError::Anywhere);
+        }
         Ok(Self {
             hosts: entries("allow_hosts", allow_hosts)?,
             private: entries("allow_private", allow_private)?,
-            proxy: proxy.transpose()?,
+            proxy,
         })
     }
 

@@ -124,11 +124,14 @@ fn what_is_allowed_by_name_may_be_private_but_not_where_credentials_are_handed_o
 fn a_proxy_takes_what_leaves_and_nothing_else() {
     let private = ["10.0.0.0/8".to_owned(), "gpu.internal".to_owned()];
     let proxy = Some("http://proxy:3128");
-    let reach = Reach::new(&[], &private, proxy).unwrap();
+    let hosts = ["api.example.com".to_owned()];
+    let reach = Reach::new(&hosts, &private, proxy).unwrap();
     let by_proxy = |url: &str| reach.check(url).unwrap().proxy().is_some();
     assert!(by_proxy("https://api.example.com/v1"));
     assert!(!by_proxy("http://10.0.0.1/v1") && !by_proxy("http://gpu.internal/v1"));
-    assert!(Reach::new(&[], &[], Some("socks5://secret@x")).is_err());
+    let wrong = Reach::new(&[], &private, proxy).unwrap_err();
+    assert!(wrong.to_string().contains("allow_hosts"), "{wrong}");
+    assert!(Reach::new(&hosts, &[], Some("socks5://secret@x")).is_err());
     let wrong = Reach::new(&["*".to_owned()], &[], None).unwrap_err();
     assert!(wrong.to_string().contains("allow_hosts: `*`"), "{wrong}");
 }
