@@ -24,8 +24,20 @@ pub(super) enum Health {
     Alive,
     /// It did not answer, broke off, or answered with an error of its own.
     Failing,
+    /// It failed again, in a call whose failure has been counted.
+    FailingStill,
     /// The request ended before that was known.
     Unknown,
+}
+
+impl Health {
+    /// The same, of a call of which a failure has been `counted` already: one call is one failure.
+    pub(super) fn after(self, counted: bool) -> Self {
+        match self {
+            Self::Failing if counted => Self::FailingStill,
+            other => other,
+        }
+    }
 }
 
 /// The breaker of one upstream.
@@ -47,6 +59,21 @@ struct Inner {
     state: State,
     failures: VecDeque<Instant>,
     cool_down: Duration,
+    /// Grows with each opening and each probe: what was let in before speaks of another time.
+    epoch: u64,
+}
+
+impl Inner {
+    fn wait(&self, now: Instant) -> Option<Duration> {
+        match self.state {
+            State::Closed => None,
+            State::Open { until } => {
+                let left = until.saturating_duration_since(now);
+                (!left.is_zero()).then_some(left)
+            }
+            State::Probing => Some(self.cool_down),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +87,7 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Pass {
     breaker: Arc<Breaker>,
+    epoch: u64,
     health: Health,
 }
 
@@ -77,41 +105,44 @@ impl Breaker {
                 state: State::Closed,
                 failures: VecDeque::new(),
                 cool_down: COOL_DOWN,
+                epoch: 0,
             }),
         })
     }
 
     /// How long until a request may be sent; nothing where one may be sent now.
     pub(super) fn wait(&self) -> Option<Duration> {
-        let inner = self.inner();
-        match inner.state {
-            State::Closed => None,
-            State::Open { until } => {
-                let left = until.saturating_duration_since((self.clock)());
-                (!left.is_zero()).then_some(left)
-            }
-            State::Probing => Some(inner.cool_down),
-        }
+        self.inner().wait((self.clock)())
+    }
+
+    /// The time that a request speaks of which is sent now; for [`Breaker::note`].
+    pub(super) fn epoch(&self) -> u64 {
+        self.inner().epoch
     }
 
     /// Leave to send a request, where one may be sent now.
     pub(super) fn enter(self: &Arc<Self>) -> Option<Pass> {
-        if self.wait().is_some() {
+        let mut inner = self.inner();
+        if inner.wait((self.clock)()).is_some() {
             return None;
         }
-        let mut inner = self.inner();
         if inner.state != State::Closed {
             inner.state = State::Probing;
+            inner.epoch += 1;
         }
         Some(Pass {
             breaker: self.clone(),
+            epoch: inner.epoch,
             health: Health::Unknown,
         })
     }
 
-    /// Takes note of how a request went.
-    pub(super) fn note(&self, health: Health) {
+    /// Takes note of how a request went that was sent in `epoch`.
+    pub(super) fn note(&self, epoch: u64, health: Health) {
         let mut inner = self.inner();
+        if epoch != inner.epoch {
+            return;
+        }
         let now = (self.clock)();
         match (health, inner.state) {
             (Health::Alive, State::Probing) => {
@@ -120,7 +151,7 @@ impl Breaker {
                 inner.cool_down = COOL_DOWN;
                 inner.failures.clear();
             }
-            (Health::Failing, State::Probing) => {
+            (Health::Failing | Health::FailingStill, State::Probing) => {
                 inner.cool_down = (inner.cool_down * 2).min(LONGEST);
                 self.open(&mut inner, now);
             }
@@ -133,8 +164,8 @@ impl Breaker {
                     self.open(&mut inner, now);
                 }
             }
-            // What was sent before it opened changes nothing.
-            (_, State::Open { .. }) | (Health::Alive | Health::Unknown, State::Closed) => {}
+            (_, State::Open { .. })
+            | (Health::Alive | Health::FailingStill | Health::Unknown, State::Closed) => {}
         }
     }
 
@@ -145,6 +176,7 @@ impl Breaker {
             inner.cool_down.as_secs()
         );
         inner.failures.clear();
+        inner.epoch += 1;
         inner.state = State::Open {
             until: now + inner.cool_down,
         };
@@ -164,7 +196,7 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        self.breaker.note(self.health);
+        self.breaker.note(self.epoch, self.health);
     }
 }
 
@@ -254,5 +286,27 @@ mod tests {
         (0..5).for_each(|_| rig.send(Health::Failing));
         late.into_iter().for_each(|pass| pass.tell(Health::Alive));
         assert_eq!(rig.breaker.wait(), Some(COOL_DOWN));
+    }
+
+    #[test]
+    fn what_was_sent_before_it_opened_does_not_speak_for_the_probe() {
+        for health in [Health::Alive, Health::Failing, Health::Unknown] {
+            let rig = Rig::new();
+            let late = rig.breaker.enter().unwrap();
+            (0..5).for_each(|_| rig.send(Health::Failing));
+            rig.advance(5);
+            let probe = rig.breaker.enter().unwrap();
+            late.tell(health);
+            assert!(rig.breaker.enter().is_none(), "{health:?}: one probe");
+            probe.tell(Health::Alive);
+            assert_eq!(rig.breaker.wait(), None, "{health:?}");
+        }
+    }
+
+    #[test]
+    fn a_probe_that_fails_counts_whatever_its_call_has_told_before() {
+        let rig = Rig::opened();
+        rig.send(Health::Failing.after(true));
+        assert_eq!(rig.breaker.wait(), Some(COOL_DOWN * 2));
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Opened {
     rest: Rest,
     host: Host,
     breaker: Arc<Breaker>,
+    /// Of which time of the breaker it speaks.
+    epoch: u64,
 }
 
 /// What is still to come of a stream.
@@ -53,6 +55,7 @@ impl Upstream {
         body: &impl Serialize,
         cx: &Cx,
     ) -> Result<Opened, Setback> {
+        let epoch = self.breaker().epoch();
         let response = self.post(path, body, cx).await?;
         let elsewhere = |fault| Setback::failing(fault, Next::Elsewhere);
         if !is_event_stream(&response) {
@@ -74,6 +77,7 @@ impl Upstream {
             rest,
             host: self.host.clone(),
             breaker: self.breaker().clone(),
+            epoch,
         })
     }
 }
@@ -87,6 +91,7 @@ impl Opened {
             rest,
             host,
             breaker,
+            epoch,
         } = self;
         host.spawn(async move {
             let name = rest.name.clone();
@@ -96,7 +101,7 @@ impl Opened {
                 .as_ref()
                 .is_err_and(|fault| fault.kind == FaultKind::Crashed)
             {
-                breaker.note(Health::Failing);
+                breaker.note(epoch, Health::Failing);
             }
             outlet.end(ended);
         });

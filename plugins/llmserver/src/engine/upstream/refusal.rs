@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use messages::fault::{Fault, FaultKind};
-use reqwest::{Response, StatusCode, header::RETRY_AFTER};
+use reqwest::{
+    Response, StatusCode,
+    header::{HeaderMap, RETRY_AFTER},
+};
 use serde_json::Value;
 
 use super::client;
 
 /// Longest error body that is read, in bytes.
 const LONGEST_BODY: usize = 64 << 10;
+/// Longest wait that is taken from an upstream: callers add to it.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Longest message that is passed on, in characters.
 const LONGEST_MESSAGE: usize = 2_000;
 /// OpenAI's codes, on which clients decide. Any other is the upstream's own, and passing it on
@@ -28,7 +33,7 @@ const KNOWN_CODES: [&str; 8] = [
 /// The fault of an answer whose status is not success, with the upstream's own message.
 pub(super) async fn read(name: &str, response: Response) -> Fault {
     let status = response.status();
-    let wait = retry_after(&response);
+    let wait = retry_after(response.headers());
     let body = client::read(response, LONGEST_BODY)
         .await
         .unwrap_or_default();
@@ -111,7 +116,27 @@ fn message(error: &Value) -> String {
     found.chars().take(LONGEST_MESSAGE).collect()
 }
 
-fn retry_after(response: &Response) -> Option<Duration> {
-    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    value.trim().parse().ok().map(Duration::from_secs)
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    let wait = value.trim().parse().ok().map(Duration::from_secs)?;
+    Some(wait.min(LONGEST_WAIT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_beyond_all_reason_is_a_day() {
+        for (text, seconds) in [
+            ("7", Some(7)),
+            ("18446744073709551615", Some(86_400)),
+            ("18446744073709551616", None),
+            ("-1", None),
+        ] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
+            let wait = retry_after(&headers);
+            assert_eq!(wait, seconds.map(Duration::from_secs), "{text}");
+        }
+    }
 }

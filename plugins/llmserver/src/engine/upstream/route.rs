@@ -9,9 +9,10 @@ use messages::{
     llmserver::{Chat, Complete, Completion, Embed, Embeddings},
 };
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
+    breaker::Health,
     client::Upstream,
     embedding,
     setback::{Next, Setback},
@@ -37,7 +38,12 @@ pub(crate) struct Route {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tried {
     Not,
-    Again,
+    Again {
+        /// How long it wants to be left alone.
+        asked: Duration,
+        /// Whether its breaker has counted a failure of this call.
+        counted: bool,
+    },
     Out,
 }
 
@@ -127,26 +133,36 @@ impl Route {
             let Some((at, upstream)) = self.choose(&tried) else {
                 break;
             };
-            let again = tried.get(at) == Some(&Tried::Again);
-            if again && !pause(cx, pauses, last.as_ref()).await {
-                break;
+            let mut counted = false;
+            if let Some(Tried::Again {
+                asked,
+                counted: was,
+            }) = tried.get(at).copied()
+            {
+                if !pause(cx, pauses, asked).await {
+                    break;
+                }
+                pauses += 1;
+                counted = was;
             }
-            pauses += u32::from(again);
             let Some(pass) = upstream.breaker().enter() else {
                 continue;
             };
             let setback = match attempt(upstream).await {
                 Ok(done) => {
-                    pass.tell(super::breaker::Health::Alive);
+                    pass.tell(Health::Alive);
                     return Ok(done);
                 }
                 Err(setback) => setback,
             };
-            pass.tell(setback.health);
+            pass.tell(setback.health.after(counted));
             let state = match setback.next {
                 Next::Nothing => return Err(setback.fault),
                 Next::Elsewhere => Tried::Out,
-                Next::Again => Tried::Again,
+                Next::Again => Tried::Again {
+                    asked: setback.wait(),
+                    counted: counted || setback.health == Health::Failing,
+                },
             };
             log::info!(
                 request_id = cx.request_id();
@@ -163,16 +179,16 @@ impl Route {
     /// One that has not been tried yet, by weight, or else one that may be tried again. Upstreams
     /// whose breaker is open are passed over.
     fn choose(&self, tried: &[Tried]) -> Option<(usize, &Arc<Upstream>)> {
-        let may = |state: Tried| {
+        let may = |wanted: fn(&Tried) -> bool| {
             let places = self.upstreams.iter().enumerate().zip(tried);
             let open = places.filter(move |((_, upstream), tried)| {
-                **tried == state && upstream.breaker().wait().is_none()
+                wanted(tried) && upstream.breaker().wait().is_none()
             });
             open.map(|(place, _)| place).collect::<Vec<_>>()
         };
-        let mut choices = may(Tried::Not);
+        let mut choices = may(|tried| matches!(tried, Tried::Not));
         if choices.is_empty() {
-            choices = may(Tried::Again);
+            choices = may(|tried| matches!(tried, Tried::Again { .. }));
         }
         let weights = choices.iter().map(|(_, upstream)| upstream.weight());
         let drawn = draw(&weights.collect::<Vec<_>>(), rand::random());
@@ -207,18 +223,18 @@ fn draw(weights: &[u32], luck: f64) -> usize {
 /// Waits before an attempt at the same upstream again: as long as it asked for, and a random time
 /// up to a bound that doubles, so that many callers do not come back at once. False where the call
 /// would be over by then.
-async fn pause(cx: &Cx, pauses: u32, last: Option<&Fault>) -> bool {
+async fn pause(cx: &Cx, pauses: u32, asked: Duration) -> bool {
     let bound = PAUSE
         .saturating_mul(2_u32.saturating_pow(pauses))
         .min(LONGEST_PAUSE);
-    let asked = last.and_then(|fault| fault.retry_after).unwrap_or_default();
-    let wait = asked + bound.mul_f64(rand::random());
-    if Instant::now() + wait >= cx.deadline() {
+    let wait = asked.saturating_add(bound.mul_f64(rand::random()));
+    let end = Instant::now().checked_add(wait);
+    let Some(end) = end.filter(|end| *end < cx.deadline()) else {
         return false;
-    }
+    };
     tokio::select! {
         () = cx.cancel().cancelled() => false,
-        () = sleep(wait) => true,
+        () = sleep_until(end) => true,
     }
 }
 

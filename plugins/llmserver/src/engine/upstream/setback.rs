@@ -42,6 +42,12 @@ impl Setback {
         }
     }
 
+    /// How long the upstream wants to be left alone, where that is short enough to be waited out.
+    pub(super) fn wait(&self) -> Duration {
+        let asked = self.fault.retry_after.filter(|wait| *wait <= SHORT);
+        asked.unwrap_or_default()
+    }
+
     /// The call ended before the upstream had answered.
     pub(super) fn over(fault: Fault) -> Self {
         let health = match fault.kind {

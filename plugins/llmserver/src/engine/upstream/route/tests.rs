@@ -107,6 +107,38 @@ async fn no_attempt_is_made_beyond_the_calls_deadline() {
 }
 
 #[tokio::test]
+async fn a_wait_that_one_upstream_wants_holds_up_no_attempt_at_another() {
+    let never = || Fault::overloaded("later").with_retry_after(Duration::MAX);
+    let says = |name: &str, count| match (name, count) {
+        (_, 3) => Ok(()),
+        ("a", _) => Err(again()),
+        _ => Err(Setback::failing(never(), Next::Elsewhere)),
+    };
+    let (done, asked) = ask(&route(&[("a", 1), ("b", 0)]), &cx(), says).await;
+    assert_eq!((done.unwrap().as_str(), asked.len()), ("a", 3));
+
+    let says = |_: &str, count| match count {
+        2 => Ok(()),
+        _ => Err(Setback::failing(never(), Next::Again)),
+    };
+    let (done, _) = ask(&route(&[("a", 1)]), &cx(), says).await;
+    assert_eq!(done.unwrap(), "a");
+}
+
+#[tokio::test]
+async fn a_call_that_fails_thrice_counts_as_one_failure() {
+    let alone = route(&[("a", 1)]);
+    let from = Instant::now() + Duration::from_secs(60);
+    for _ in 0..2 {
+        let cx = Cx::new(Origin::internal("test"), from, None);
+        let (_, asked) = ask(&alone, &cx, |_, _| Err(again())).await;
+        assert_eq!(asked.len(), 3);
+    }
+    let (done, _) = ask(&alone, &cx(), |_, _| Ok(())).await;
+    assert!(done.is_ok(), "two calls are not five failures: {done:?}");
+}
+
+#[tokio::test]
 async fn an_upstream_that_fails_five_times_is_left_alone_and_others_take_its_calls() {
     let alone = route(&[("a", 1)]);
     for _ in 0..5 {
