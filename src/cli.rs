@@ -11,6 +11,7 @@ mod index;
 mod keys;
 mod logs;
 mod models;
+mod plain;
 mod plugins;
 mod query;
 mod restore;

@@ -5,7 +5,7 @@ use messages::apikeys::{AuditEntry, AuditVerdict};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{CliError, client::Client, say};
+use super::{CliError, client::Client, plain::plain, say};
 use crate::settings::Settings;
 
 #[derive(Debug, Subcommand)]
@@ -85,10 +85,11 @@ fn verify(verdict: AuditVerdict, json: bool) -> Result<(), CliError> {
 
 fn line(entry: &AuditEntry) -> String {
     let address = entry.address.as_deref().unwrap_or("-");
-    format!(
+    plain(&format!(
         "{:<6} {} {:<24} {:<10} {address:<15} {:<20} {} {}",
         entry.seq, entry.at, entry.actor, entry.user, entry.action, entry.target, entry.detail
-    )
+    ))
+    .into_owned()
 }
 
 /// A path with those of `wish` that are set as its query.

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{
     CliError,
     client::{Client, segment},
+    plain::plain,
     say,
 };
 use crate::settings::Settings;
@@ -167,7 +168,8 @@ fn show(made: Value, json: bool) -> Result<(), CliError> {
         serde_json::from_value(made).map_err(|error| CliError::Answer(error.to_string()))?;
     eprintln!(
         "key {} ({}), shown only now:",
-        made.about.id, made.about.name
+        made.about.id,
+        plain(&made.about.name)
     );
     say(made.key)
 }
@@ -206,13 +208,14 @@ fn list(keys: &[Key]) -> Result<(), CliError> {
         let used = key
             .last_used_at
             .map_or_else(|| "never".to_owned(), |at| at.to_string());
-        say(format_args!(
+        let line = format!(
             "{:<14} {:<20} {:<24} {state}, used {used}{}",
             key.id,
             key.name,
             scopes.join(","),
             limits(&key.limits)
-        ))?;
+        );
+        say(plain(&line))?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     CliError,
     client::{Client, segment},
+    plain::plain,
     say,
 };
 use crate::settings::Settings;
@@ -62,7 +63,7 @@ async fn perform(client: &Client, path: &str, json: bool) -> Result<(), CliError
     }
     let report: Report = client.get(path).await?;
     for row in &report.usage {
-        show(&names(row), row)?;
+        show(&plain(&names(row)), row)?;
     }
     show("total", &report.total)
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{
     CliError,
     client::{Client, segment},
+    plain::plain,
     say,
 };
 use crate::settings::Settings;
@@ -111,7 +112,7 @@ fn list(users: &[User]) -> Result<(), CliError> {
             user.role.as_str(),
             scopes.join(",")
         );
-        say(line.trim_end())?;
+        say(plain(line.trim_end()))?;
     }
     Ok(())
 }

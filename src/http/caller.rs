@@ -2,8 +2,10 @@
 //! reached without the scope `llm.chat`.
 
 use std::{
+    cell::{Cell, OnceCell},
     future::{Ready, ready},
     marker::PhantomData,
+    rc::Rc,
     sync::Arc,
 };
 
@@ -96,6 +98,7 @@ impl Need for KeyKeeper {
 /// A caller that has the scope `S`, with the origin of every call made for it.
 pub(crate) struct Allowed<S> {
     origin: Origin,
+    later: Rc<Later>,
     edge: web::Data<Edge>,
     tally: Option<Tally>,
     scope: PhantomData<S>,
@@ -104,12 +107,16 @@ pub(crate) struct Allowed<S> {
 impl<S> Allowed<S> {
     /// A port whose calls are made for this caller.
     pub(crate) fn port<C: Capability>(&self) -> Port<C> {
-        Port::new(self.edge.directory.clone(), self.origin.clone())
+        let origin = Origin {
+            caller: self.caller().clone(),
+            ..self.origin.clone()
+        };
+        Port::new(self.edge.directory.clone(), origin)
     }
 
     /// Who asks.
     pub(crate) fn caller(&self) -> &Arc<Caller> {
-        &self.origin.caller
+        self.later.caller.get().unwrap_or(&self.origin.caller)
     }
 
     /// What all handlers share.
@@ -124,7 +131,7 @@ impl<S> Allowed<S> {
 
     /// Refuses unless the caller has one more scope than the route needs.
     pub(crate) fn also(&self, scope: &Scope) -> Result<(), Fault> {
-        self.origin.caller.require(scope)
+        self.caller().require(scope)
     }
 }
 
@@ -161,9 +168,10 @@ fn allowed<S: Need>(request: &HttpRequest) -> Result<Allowed<S>, Fault> {
         tally.route(request);
     }
     let asker = request.extensions().get::<Asker>().cloned();
-    let Asker(caller) = asker.ok_or_else(|| Fault::internal("nobody asked who the caller is"))?;
-    let caller = caller?;
+    let asker = asker.ok_or_else(|| Fault::internal("nobody asked who the caller is"))?;
+    let (caller, later) = (asker.caller?, asker.later);
     S::check(&caller)?;
+    later.check.set(Some(S::check));
     let tally = Tally::of(request);
     if let Some(tally) = &tally {
         // Now, because a client that leaves takes the request with it.
@@ -171,6 +179,7 @@ fn allowed<S: Need>(request: &HttpRequest) -> Result<Allowed<S>, Fault> {
     }
     Ok(Allowed {
         origin: origin(request, caller),
+        later,
         edge: edge(request)?,
         tally,
         scope: PhantomData,
@@ -179,7 +188,63 @@ fn allowed<S: Need>(request: &HttpRequest) -> Result<Allowed<S>, Fault> {
 
 /// Who asks, or why that is not known.
 #[derive(Debug, Clone)]
-struct Asker(Result<Arc<Caller>, Fault>);
+struct Asker {
+    caller: Result<Arc<Caller>, Fault>,
+    /// What he showed; nothing over the owner's socket.
+    digest: Option<Digest>,
+    later: Rc<Later>,
+}
+
+impl From<Result<Known, Fault>> for Asker {
+    fn from(known: Result<Known, Fault>) -> Self {
+        let digest = known.as_ref().ok().and_then(|known| known.digest);
+        Self {
+            caller: known.map(|known| known.caller),
+            digest,
+            later: Rc::default(),
+        }
+    }
+}
+
+/// [`Need::check`] of one route.
+type Check = fn(&Caller) -> Result<(), Fault>;
+
+/// What the end of a body tells of its sender.
+#[derive(Debug, Default)]
+struct Later {
+    /// What the route wants of him.
+    check: Cell<Option<Check>>,
+    /// What he may do since then.
+    caller: OnceCell<Arc<Caller>>,
+}
+
+/// Judges the sender of a body anew when all of it has come. That may take minutes after the head,
+/// and a credential that was revoked meanwhile must not act.
+///
+/// # Errors
+/// That of a credential that does not hold, or of a scope that is gone.
+pub(crate) async fn confirm(request: &HttpRequest) -> Result<(), Fault> {
+    let asker = request.extensions().get::<Asker>().cloned();
+    let Some(Asker {
+        caller: Ok(_),
+        digest: Some(digest),
+        later,
+    }) = asker
+    else {
+        return Ok(());
+    };
+    let edge = edge(request)?;
+    let grant = match edge.credentials.grant(&digest, Timestamp::now()) {
+        Some(grant) => grant,
+        None => look_up(&edge, request, digest).await?,
+    };
+    if let Some(check) = later.check.get() {
+        check(&grant.caller)?;
+    }
+    // One body, one end: it is never set already.
+    later.caller.get_or_init(|| grant.caller);
+    Ok(())
+}
 
 /// The middleware that finds out who asks. It refuses nobody, and where anyone may ask it does not
 /// even look: those routes must answer while `apikeys` cannot.
@@ -187,12 +252,14 @@ pub(crate) async fn identify<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
-    if request.path() == LOGIN
+    // As routes are found: decoded.
+    let path = request.match_info().as_str();
+    if path == LOGIN
         && let Ok(edge) = edge(request.request())
     {
         refuse_foreign(&edge, request.request()).map_err(Problem::from)?;
     }
-    if !PUBLIC.contains(&request.path()) {
+    if !PUBLIC.contains(&path) {
         let known = match edge(request.request()) {
             Ok(edge) => authenticate(&edge, request.request()).await,
             Err(fault) => Err(fault),
@@ -206,8 +273,7 @@ pub(crate) async fn identify<B: MessageBody>(
         {
             request.extensions_mut().insert(Metered(meter.clone()));
         }
-        let asker = Asker(known.map(|known| known.caller));
-        request.extensions_mut().insert(asker);
+        request.extensions_mut().insert(Asker::from(known));
     }
     next.call(request).await
 }
@@ -238,17 +304,19 @@ pub(crate) fn origin(request: &HttpRequest, caller: Arc<Caller>) -> Origin {
     }
 }
 
-/// Who asks, and the meter of his key.
+/// Who asks, the meter of his key, and what he showed.
 struct Known {
     caller: Arc<Caller>,
     meter: Option<Arc<Meter>>,
+    digest: Option<Digest>,
 }
 
-impl From<Grant> for Known {
-    fn from(grant: Grant) -> Self {
+impl Known {
+    fn by(digest: Digest, grant: Grant) -> Self {
         Self {
             caller: grant.caller,
             meter: grant.meter,
+            digest: Some(digest),
         }
     }
 }
@@ -260,25 +328,34 @@ async fn authenticate(edge: &Edge, request: &HttpRequest) -> Result<Known, Fault
         return Ok(Known {
             caller: Arc::new(Caller::owner()),
             meter: None,
+            digest: None,
         });
     }
     let digest = presented(edge, request)?.ok_or_else(refusal)?;
     refuse_foreign_socket(edge, request)?;
     let now = Timestamp::now();
-    let port = || {
-        let on_our_account = origin(request, Arc::new(Caller::owner()));
-        Port::new(edge.directory.clone(), on_our_account)
-    };
     let Some(grant) = edge.credentials.grant(&digest, now) else {
-        let found = port().call(Authenticate { digest }).await?;
-        return found.map(Known::from).ok_or_else(refusal);
+        let found = look_up(edge, request, digest).await?;
+        return Ok(Known::by(digest, found));
     };
     if grant.note_after.is_some_and(|after| after <= now) {
         // The request does not wait for this.
-        let port = port();
+        let port = on_our_account(edge, request);
         actix_web::rt::spawn(async move { port.call(Authenticate { digest }).await });
     }
-    Ok(grant.into())
+    Ok(Known::by(digest, grant))
+}
+
+/// What a credential allows that is not in the published table.
+async fn look_up(edge: &Edge, request: &HttpRequest, digest: Digest) -> Result<Grant, Fault> {
+    let port = on_our_account(edge, request);
+    let found = port.call(Authenticate { digest }).await?;
+    found.ok_or_else(refusal)
+}
+
+fn on_our_account(edge: &Edge, request: &HttpRequest) -> Port<Authenticate> {
+    let owner = origin(request, Arc::new(Caller::owner()));
+    Port::new(edge.directory.clone(), owner)
 }
 
 /// The digest of the credential that the request carries, if it carries a well-formed one.

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Edge,
-    caller::edge,
+    caller::{confirm, edge},
     error::{Problem, bad_payload, flawed, too_large, unreadable, unsupported},
 };
 
@@ -80,6 +80,7 @@ impl<T: DeserializeOwned + 'static, R: Room> FromRequest for Json<T, R> {
             let limit = R::most(&*edge(&request)?);
             is_json(request.headers())?;
             let body = read(request.headers(), payload, limit).await?;
+            confirm(&request).await?;
             let value = parse(&body, request.path())?;
             Ok(Self(value, PhantomData))
         })
@@ -105,6 +106,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Maybe<T> {
         Box::pin(async move {
             let limit = Small::most(&*edge(&request)?);
             let body = read(request.headers(), payload, limit).await?;
+            confirm(&request).await?;
             if body.is_empty() {
                 return Ok(Self(None));
             }

@@ -7,7 +7,7 @@ mod leaving;
 mod log_lines;
 mod malformed;
 mod pages;
-mod raw;
+pub mod raw;
 mod slow;
 mod sockets;
 mod tls;

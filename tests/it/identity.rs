@@ -3,6 +3,7 @@
 mod audit;
 mod command_line;
 mod cross_site;
+mod held_back;
 mod scopes;
 mod sessions;
 mod throttle;

@@ -212,6 +212,17 @@ async fn a_request_too_large_for_its_key_says_so_and_a_shorter_one_is_answered()
 }
 
 #[tokio::test]
+async fn a_key_with_plenty_left_has_no_answer_cut_short() {
+    let (gateway, upstream) = gateway_with(costly).await;
+    let (_, key) = limited(&gateway, json!({"monthly_tokens": 10_000_000})).await;
+    let mut open = question();
+    open.as_object_mut().unwrap().remove("max_tokens");
+    assert_eq!(ask(&gateway, &key, &open).await.status(), 200);
+    let asked = upstream.asked().body;
+    assert_eq!(asked.get("max_completion_tokens"), None, "{asked}");
+}
+
+#[tokio::test]
 async fn a_restart_of_apikeys_forgives_nothing() {
     let gateway = Gateway::start_with(&NO_MODEL).await;
     let (id, key) = limited(&gateway, json!({"requests_per_minute": 1})).await;

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, get, web};
 use messages::{
     apikeys::{AuditEntry, AuditVerdict, ListAudit, RecordAudit, VerifyAudit},
-    fault::Fault,
+    fault::{Fault, FaultKind},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -88,7 +88,8 @@ pub(crate) async fn verify(
 /// It is written first, because a client that leaves at the right moment, or a power cut, must not
 /// make a change that nobody finds; a change that then fails gets a second entry that says so. A
 /// change that cannot be written down is made nevertheless, with a warning in the log: on a full
-/// disk, or with `apikeys` down, an operator must still be able to put things right.
+/// disk, or with `apikeys` down, an operator must still be able to put things right. Where `apikeys`
+/// is only busy the change is refused: anyone can make it busy.
 pub(crate) async fn recorded<S, T>(
     caller: &Allowed<S>,
     action: &'static str,
@@ -101,7 +102,7 @@ pub(crate) async fn recorded<S, T>(
         target: target.to_owned(),
         detail,
     };
-    record(caller, deed).await;
+    record(caller, deed).await?;
     let changed = change.await;
     if let Err(fault) = &changed {
         let deed = RecordAudit {
@@ -109,19 +110,48 @@ pub(crate) async fn recorded<S, T>(
             target: target.to_owned(),
             detail: json!({"fault": fault.kind}),
         };
-        record(caller, deed).await;
+        // What is told is why the change failed.
+        drop(record(caller, deed).await);
     }
     changed
 }
 
-async fn record<S>(caller: &Allowed<S>, deed: RecordAudit) {
-    if let Err(why) = caller.port().call(deed.clone()).await {
-        let RecordAudit {
-            action,
-            target,
-            detail,
-        } = deed;
-        let actor = &caller.caller().id;
-        log::warn!("not in the audit log ({why}): {actor} {action} {target:?} {detail}");
+/// Writes it down, or says in the log that it could not be.
+async fn record<S>(caller: &Allowed<S>, deed: RecordAudit) -> Result<(), Fault> {
+    let Err(why) = caller.port().call(deed.clone()).await else {
+        return Ok(());
+    };
+    let RecordAudit {
+        action,
+        target,
+        detail,
+    } = deed;
+    let actor = &caller.caller().id;
+    log::warn!("not in the audit log ({why}): {actor} {action} {target:?} {detail}");
+    match excuses(why.kind) {
+        true => Ok(()),
+        false => Err(why),
+    }
+}
+
+/// Whether a change may be made that is not written down because of `why`.
+fn excuses(why: FaultKind) -> bool {
+    !matches!(why, FaultKind::Overloaded | FaultKind::TimedOut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeping_the_audit_log_busy_is_no_way_around_it() {
+        assert!(!excuses(FaultKind::Overloaded) && !excuses(FaultKind::TimedOut));
+        for down in [
+            FaultKind::Stopped,
+            FaultKind::Failed,
+            FaultKind::StorageFull,
+        ] {
+            assert!(excuses(down), "{down:?}");
+        }
     }
 }

@@ -29,8 +29,8 @@ const MOST_CREDIBLE: u64 = 1 << 32;
 /// client that leaves drops everything else.
 pub(crate) struct Account {
     tally: Option<Tally>,
-    cost: Cost,
-    taken: Option<u64>,
+    /// The most tokens of one answer, where less is left than such an answer may have.
+    most: Option<u64>,
     model: Option<Arc<str>>,
     /// Completion tokens that the answer has told of, and those of the pieces since.
     completion: u64,
@@ -45,9 +45,12 @@ impl Account {
     pub(crate) fn open<S>(caller: &Allowed<S>, model: &str, cost: Cost) -> Result<Self, Problem> {
         let (tally, edge) = (caller.tally().cloned(), caller.edge());
         let known = edge.models.find(model);
-        let mut taken = None;
+        let mut most = None;
         if let Some(tally) = &tally {
-            taken = tally.reserve(cost.range(edge.completion_tokens))?;
+            let wanted = cost.range(edge.completion_tokens);
+            let taken = tally.reserve(wanted.clone())?;
+            let short = taken.filter(|taken| taken < wanted.end());
+            most = short.and_then(|taken| cost.rest(taken));
             tally.note(|facts| {
                 facts.prompt_tokens = cost.likely_prompt();
                 facts.model.clone_from(&known);
@@ -55,17 +58,16 @@ impl Account {
         }
         Ok(Self {
             tally,
-            cost,
-            taken,
+            most,
             model: known,
             completion: 0,
         })
     }
 
-    /// Where the key's tokens are limited and the request does not name the most tokens of an
-    /// answer, names those that were set aside.
+    /// Names the most tokens of an answer where the request does not, and fewer are left to its
+    /// key than are usually set aside. Elsewhere the model's own bound holds.
     pub(crate) fn cap(&self, fields: &mut Map<String, Value>, name: &str) {
-        if let Some(most) = self.taken.and_then(|taken| self.cost.rest(taken)) {
+        if let Some(most) = self.most {
             fields.insert(name.to_owned(), most.into());
         }
     }
@@ -235,8 +237,7 @@ mod tests {
     fn account() -> Account {
         Account {
             tally: None,
-            cost: Cost::of_embedding(std::iter::empty(), 0),
-            taken: None,
+            most: None,
             model: None,
             completion: 0,
         }

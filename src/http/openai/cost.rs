@@ -3,7 +3,7 @@
 //! No tokeniser is at hand here, as the model may be anyone's. Text is taken for one token in two
 //! bytes: English has four bytes a token, code three, Chinese and Arabic two to three, so that what
 //! is set aside is seldom less than what is used; what is too much is given back at the end. An
-//! image is taken for [`IMAGE`] tokens. Where an answer says nothing of its usage, a quarter of the
+//! image is taken for [`IMAGE`] tokens, where a part of a message says that it is one. Where an answer says nothing of its usage, a quarter of the
 //! bytes is booked, rounded up, as `llmserver` counts without a tokeniser.
 
 use std::ops::RangeInclusive;
@@ -14,6 +14,9 @@ use serde_json::{Map, Value};
 /// Tokens of an image or another file that is sent along, whatever its size: what a large picture
 /// costs at OpenAI.
 const IMAGE: u64 = 1_600;
+
+/// Where a part of a message holds a file.
+const FILES: [&str; 3] = ["url", "file_data", "data"];
 
 /// Tokens that a chat's template adds to a message.
 const AROUND_MESSAGE: u64 = 8;
@@ -41,7 +44,7 @@ impl Cost {
         cost.weigh_fields(&chat.extra);
         for message in &chat.messages {
             cost.extra += AROUND_MESSAGE;
-            cost.weigh(&message.content);
+            cost.weigh_content(&message.content);
             cost.weigh_fields(&message.extra);
         }
         cost
@@ -127,6 +130,40 @@ impl Cost {
         self.bytes.div_ceil(4).saturating_add(self.extra).max(1)
     }
 
+    /// Parts are weighed for what they say they are. A text that looks like a file is a text.
+    fn weigh_content(&mut self, content: &Value) {
+        let Value::Array(parts) = content else {
+            return self.weigh(content);
+        };
+        for part in parts {
+            match part.as_object() {
+                Some(fields) => self.weigh_part(fields),
+                None => self.weigh(part),
+            }
+        }
+    }
+
+    fn weigh_part(&mut self, part: &Map<String, Value>) {
+        let kind = part.get("type").and_then(Value::as_str);
+        let kind = kind.filter(|kind| *kind != "text");
+        for (name, value) in part {
+            match value.as_object() {
+                Some(file) if kind == Some(name) => self.weigh_file(file),
+                _ => self.weigh(value),
+            }
+        }
+    }
+
+    fn weigh_file(&mut self, file: &Map<String, Value>) {
+        for (name, value) in file {
+            let sent = value.as_str().is_some_and(|text| text.starts_with("data:"));
+            match FILES.contains(&name.as_str()) && sent {
+                true => self.extra = self.extra.saturating_add(IMAGE),
+                false => self.weigh(value),
+            }
+        }
+    }
+
     fn weigh_fields(&mut self, fields: &Map<String, Value>) {
         for (name, value) in fields {
             // Names of sampling parameters are not read by the model; those of tools are.
@@ -139,9 +176,6 @@ impl Cost {
 
     fn weigh(&mut self, value: &Value) {
         match value {
-            Value::String(text) if text.starts_with("data:") => {
-                self.extra = self.extra.saturating_add(IMAGE);
-            }
             Value::String(text) => self.bytes = self.bytes.saturating_add(whole(text.len())),
             Value::Array(items) => items.iter().for_each(|item| self.weigh(item)),
             Value::Object(fields) => self.weigh_fields(fields),
@@ -222,6 +256,37 @@ mod tests {
         assert!((1_600..1_700).contains(&seen.likely_prompt()), "{seen:?}");
         let tools = json!({"tools": [{"type": "function", "function": {"name": "y".repeat(400)}}]});
         assert!(chat(hundred(tools)).likely_prompt() > 125);
+    }
+
+    #[test]
+    fn a_long_text_that_begins_like_a_file_is_paid_by_its_length() {
+        let text = format!("data:{}", "y".repeat(1_000_000));
+        let said = |content: Value| {
+            let message = json!({"role": "user", "content": content});
+            chat(json!({"model": "m", "messages": [message]})).likely_prompt()
+        };
+        for content in [
+            json!(text),
+            json!([text]),
+            json!([{"type": "text", "text": text}]),
+            json!([{"type": "text", "text": {"url": text}}]),
+            json!([{"type": "image_url", "text": text}]),
+            json!([{"type": "image_url", "text": {"url": text}}]),
+            json!([{"text": {"url": text}}]),
+        ] {
+            assert!(said(content) > 250_000);
+        }
+        for more in [
+            json!({"tools": [{"type": "function", "function": {"url": text}}]}),
+            json!({"prompt": text}),
+        ] {
+            assert!(chat(hundred(more)).likely_prompt() > 250_000);
+        }
+        let body = json!({"model": "m", "prompt": text});
+        assert!(completion(body).likely_prompt() > 250_000);
+        assert!(likely_tokens(&json!({"content": text})) > 250_000);
+        let file = json!([{"type": "file", "file": {"filename": "a.pdf", "file_data": text}}]);
+        assert!(said(file) < 1_700);
     }
 
     #[test]

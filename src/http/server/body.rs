@@ -36,7 +36,7 @@ impl Pace {
         }
     }
 
-    /// `body`, at this pace. What is too slow is an error in its reader's eyes, and noted in `slow`.
+    /// `body`, at this pace; `path` is decoded, as routes are found. What is too slow is an error in its reader's eyes, and noted in `slow`.
     pub(super) fn keep(
         self,
         body: Payload,

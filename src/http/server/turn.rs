@@ -35,7 +35,8 @@ impl Turn {
                 let body = match pace {
                     // A WebSocket's messages may be rare.
                     Some(pace) if !head::is_socket(request) => {
-                        pace.keep(body, request.path(), Rc::clone(&slow), pulse.clone())
+                        let path = request.match_info().as_str().to_owned();
+                        pace.keep(body, &path, Rc::clone(&slow), pulse.clone())
                     }
                     _ => body,
                 };

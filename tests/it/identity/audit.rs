@@ -221,3 +221,15 @@ async fn the_head_that_was_noted_is_found_in_a_log_that_has_grown() {
         "{text}"
     );
 }
+
+#[tokio::test]
+async fn a_path_cannot_write_lines_of_its_own_into_the_list_on_the_terminal() {
+    let gateway = Gateway::start_with(&[("BKG_MODELS_DIR", "no-models")]).await;
+    let forged = "/admin/plugins/a%0A%1B%5B2K%C2%9B31mGr%C3%B6%C3%9Fe/stop";
+    assert_eq!(gateway.post(forged, &json!({})).await.0, 404);
+    let output = gateway.bkg(&["audit", "list"]);
+    let listed = String::from_utf8(output.stdout).unwrap();
+    assert!(listed.contains(r"a\n\u{1b}[2K\u{9b}31mGröße"), "{listed}");
+    let steers = |c: char| c.is_control() && c != '\n';
+    assert!(!listed.contains(steers), "{listed:?}");
+}
