@@ -128,6 +128,6 @@ serve! {
     ListAudit => |registry, call| registry.list_audit(call.cx.caller(), call.body);
     UpdateKey => |registry, call| registry.update_key(call.cx.origin(), call.body);
     RotateKey => |registry, call| registry.rotate_key(call.cx.origin(), call.body);
-    ReadUsage => |registry, call| registry.read_usage(call.cx.caller(), call.body);
+    ReadUsage => |registry, call| registry.read_usage(&call.cx, call.body);
     VerifyAudit => |registry, call| registry.verify_audit(call.cx.caller(), call.body);
 }

@@ -11,7 +11,7 @@ use messages::{
 use store::StoreError;
 
 use crate::{
-    metered::{metered, moment},
+    metered::{self, moment},
     registry::Registry,
     rows::{IDLE, KeyRow, NOTE_EVERY, SessionRow, after, read_time},
     schema::{api_keys, sessions, users},
@@ -71,7 +71,7 @@ fn find(
 ) -> Result<Option<Grant>, StoreError> {
     let key: Option<(KeyRow, String)> = api_keys::table
         .inner_join(users::table)
-        .filter(has_secret(digest))
+        .filter(has_secret(digest, now.as_millisecond()))
         .filter(api_keys::revoked_at.is_null())
         .filter(users::disabled.eq(false))
         .select((KeyRow::as_select(), users::scopes))
@@ -79,7 +79,7 @@ fn find(
         .optional()?;
     if let Some((key, scopes)) = key {
         let now = moment(now.as_millisecond())?;
-        let grants = metered(conn, ledger, &key, &scopes, now)?;
+        let grants = metered::found(conn, ledger, &key, &scopes, now)?;
         let found = grants.into_iter().find(|(own, _)| own == digest);
         return Ok(found.map(|(_, grant)| grant));
     }
@@ -96,11 +96,12 @@ fn find(
     Ok(grant.map(|(_, grant)| grant))
 }
 
-/// Whether a key has this secret, or had it before its last rotation.
+/// Whether a key has this secret at `now`, or had it before a rotation whose overlap goes on.
 #[diesel::dsl::auto_type(no_type_alias)]
-fn has_secret(digest: &Digest) -> _ {
+fn has_secret(digest: &Digest, now: i64) -> _ {
     let bytes: &[u8] = digest.as_slice();
-    let before = api_keys::previous_digest.eq(bytes);
+    let holds = api_keys::previous_until.gt(now);
+    let before = api_keys::previous_digest.eq(bytes).and(holds);
     api_keys::digest.nullable().eq(bytes).or(before)
 }
 
@@ -122,7 +123,7 @@ fn note(conn: &mut SqliteConnection, digest: &Digest, now: i64) -> Result<(), St
         .set(sessions::seen_at.eq(now))
         .execute(conn)?;
     if sessions == 0 {
-        diesel::update(api_keys::table.filter(has_secret(digest)))
+        diesel::update(api_keys::table.filter(has_secret(digest, now)))
             .set(api_keys::last_used_at.eq(now))
             .execute(conn)?;
     }

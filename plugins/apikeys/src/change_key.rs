@@ -16,12 +16,12 @@ use store::StoreError;
 
 use crate::{
     audit::{Deed, record},
-    keys::{check_end, check_limits, check_name, find_key},
+    holder::Holder,
+    keys::{check_end, check_name, find_key},
     passwords::random,
     registry::Registry,
     rows::{KeyRow, read_scopes, read_time, write_scopes},
     schema::api_keys,
-    users::check_scopes,
 };
 
 /// The longest that two secrets of a key hold, in seconds.
@@ -31,9 +31,9 @@ impl Registry {
     /// Changes a key, in force before this answers.
     pub(crate) async fn update_key(&self, by: Origin, request: UpdateKey) -> Result<Key, Fault> {
         let UpdateKey { id, change } = request;
-        let changed = self.change_key(by, id, move |conn, row, by, own, now| {
+        let changed = self.change_key(by, id, move |conn, row, holder, now| {
             apply(row, &change, now)?;
-            check_reach(&by.caller, own, row)?;
+            holder.check_reach(row)?;
             store_change(conn, row)?;
             let detail = json!({
                 "name": row.name, "scopes": read_scopes(&row.scopes),
@@ -43,7 +43,7 @@ impl Registry {
             record(
                 conn,
                 now,
-                by,
+                &holder.by,
                 &Deed::new("key.update", row.id.as_str(), detail),
             )
         });
@@ -64,7 +64,7 @@ impl Registry {
         }
         let key = secret::key_from(&random(KEY_DIGITS));
         let digest = secret::digest(&key).to_vec();
-        let rotated = self.change_key(by, id, move |conn, row, by, _, now| {
+        let rotated = self.change_key(by, id, move |conn, row, holder, now| {
             let millis = i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
             let before = std::mem::replace(&mut row.digest, digest);
             row.previous_digest = (seconds > 0).then_some(before);
@@ -74,7 +74,7 @@ impl Registry {
             record(
                 conn,
                 now,
-                by,
+                &holder.by,
                 &Deed::new("key.rotate", row.id.as_str(), detail),
             )
         });
@@ -88,53 +88,40 @@ impl Registry {
         &self,
         by: Origin,
         id: String,
-        change: impl FnOnce(
-            &mut SqliteConnection,
-            &mut KeyRow,
-            &Origin,
-            &Limits,
-            i64,
-        ) -> Result<(), StoreError>
+        change: impl FnOnce(&mut SqliteConnection, &mut KeyRow, &Holder, i64) -> Result<(), StoreError>
         + Send
         + 'static,
     ) -> Result<KeyRow, Fault> {
-        let (now, own) = (self.clock.millis(), self.limits_of(&by.caller).await?);
+        let now = self.clock.millis();
         let (caller, wanted) = (by.caller.clone(), id.clone());
         let find = move |conn: &mut _| find_key(conn, &wanted, &caller);
         let user = self.store.read(find).await?.username;
         let changed = self.change_and_publish(user, move |conn| {
-            let mut row = find_key(conn, &id, &by.caller)?;
+            let holder = Holder::find(conn, by, now)?;
+            let mut row = find_key(conn, &id, holder.caller())?;
             if row.revoked_at.is_some() {
                 return Err(Fault::conflict("the key is revoked").into());
             }
-            check_reach(&by.caller, &own, &row)?;
-            change(conn, &mut row, &by, &own, now)?;
-            log::info!("{} changed the key {}", by.caller.id, row.id);
+            not_by_the_secret_before(holder.caller(), &row, now)?;
+            holder.check_reach(&row)?;
+            change(conn, &mut row, &holder, now)?;
+            log::info!("{} changed the key {}", holder.caller().id, row.id);
             Ok(row)
         });
         changed.await
     }
-
-    /// The limits of the key that `caller` holds; none where he holds none.
-    pub(crate) async fn limits_of(&self, caller: &Caller) -> Result<Limits, Fault> {
-        let Some(id) = caller.key().map(str::to_owned) else {
-            return Ok(Limits::default());
-        };
-        let row = self.store.read(move |conn| {
-            let row: Option<KeyRow> = api_keys::table
-                .filter(api_keys::id.eq(id))
-                .select(KeyRow::as_select())
-                .first(conn)
-                .optional()?;
-            row.ok_or_else(|| Fault::unauthenticated("the key is gone").into())
-        });
-        Ok(row.await?.limits.into())
-    }
 }
 
-fn check_reach(caller: &Caller, own: &Limits, row: &KeyRow) -> Result<(), StoreError> {
-    check_scopes(caller, &read_scopes(&row.scopes))?;
-    Ok(check_limits(caller, own, &row.limits.into())?)
+/// While two secrets of a key hold, neither changes it: a call does not say which one it came with,
+/// and whoever has the old one, which is perhaps why it was rotated, would make himself a new one.
+fn not_by_the_secret_before(caller: &Caller, row: &KeyRow, now: i64) -> Result<(), Fault> {
+    let overlap = row.previous_until.is_some_and(|until| until > now);
+    if !overlap || caller.key() != Some(row.id.as_str()) {
+        return Ok(());
+    }
+    let told =
+        "two secrets of this key hold: until the old one ends, others may change it, not itself";
+    Err(Fault::denied(told).with_code("key_in_overlap"))
 }
 
 fn apply(row: &mut KeyRow, change: &KeyChange, now: i64) -> Result<(), Fault> {

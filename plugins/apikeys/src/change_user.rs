@@ -12,6 +12,7 @@ use store::StoreError;
 
 use crate::{
     audit::{Deed, record},
+    holder::Holder,
     registry::Registry,
     rows::{UserRow, read_scopes, write_scopes},
     schema::{sessions, users},
@@ -37,7 +38,9 @@ impl Registry {
         let (now, maker) = (self.clock.millis(), by.caller.id.clone());
         let name = username.clone();
         let write = move |conn: &mut SqliteConnection| {
-            let mut user = Changing::find(conn, &name, by, now)?;
+            let holder = Holder::find(conn, by, now)?;
+            holder.caller().require(&Scope::ADMIN)?;
+            let mut user = Changing::find(conn, &name, holder.by, now)?;
             user.rank(conn, &change)?;
             user.lock(conn, change.disabled)?;
             user.reset(conn, password_hash)?;

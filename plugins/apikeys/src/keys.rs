@@ -6,7 +6,7 @@ use diesel::{prelude::*, sqlite::SqliteConnection};
 use jiff::Timestamp;
 use messages::{
     apikeys::{
-        Caller, CreateKey, Digest, Grant, Key, NewKey, RevokeKey, Scope,
+        Caller, CreateKey, Key, NewKey, RevokeKey, Scope,
         secret::{self, KEY_DIGITS},
     },
     call::Origin,
@@ -18,12 +18,12 @@ use store::StoreError;
 
 use crate::{
     audit::{Deed, record},
+    holder::Holder,
     metered::{metered, moment},
     passwords::random,
     registry::Registry,
-    rows::{KeyRow, read_digest, write_scopes},
+    rows::{KeyRow, LimitsRow, read_digest, write_scopes},
     schema::{api_keys, users},
-    users::check_scopes,
 };
 
 /// Random digits of a key's or session's public id: 71 bits.
@@ -35,42 +35,50 @@ impl Registry {
     /// Makes a key for `caller`'s user, in force before this answers.
     pub(crate) async fn create_key(&self, by: Origin, request: CreateKey) -> Result<NewKey, Fault> {
         let now = self.clock.millis();
-        let caller = &by.caller;
-        check_request(caller, &request, now)?;
-        let own = self.limits_of(caller).await?;
-        let limits = request.limits.unwrap_or(own);
-        check_limits(caller, &own, &limits)?;
+        let (maker, user) = (by.caller.id.clone(), by.caller.user.clone());
+        check_request(&request, now)?;
+        let (key_limits, key_scopes) = (request.limits, write_scopes(&request.scopes));
         let key = secret::key_from(&random(KEY_DIGITS));
         let row = KeyRow {
             digest: secret::digest(&key).to_vec(),
             id: random(ID_DIGITS),
             name: request.name,
-            username: caller.user.clone(),
-            scopes: write_scopes(&request.scopes),
+            username: user,
+            scopes: key_scopes,
             created_at: now,
             expires_at: request.expires_at.map(|end| end.as_millisecond()),
             revoked_at: None,
             last_used_at: None,
-            limits: limits.into(),
+            limits: LimitsRow::default(),
             previous_digest: None,
             previous_until: None,
         };
-        let about = row.about()?;
-        let maker = caller.id.clone();
-        self.insert_key(row, by, &about).await?;
+        let about = self.insert_key(row, key_limits, by).await?;
         log::info!("{maker} made the key {}", about.id);
         Ok(NewKey { key, about })
     }
 
-    async fn insert_key(&self, row: KeyRow, by: Origin, about: &Key) -> Result<(), Fault> {
+    /// Without `limits` it gets those of the key that its maker holds.
+    async fn insert_key(
+        &self,
+        mut row: KeyRow,
+        limits: Option<Limits>,
+        by: Origin,
+    ) -> Result<Key, Fault> {
         let (digest, now) = (read_digest(&row.digest)?, row.created_at);
-        let detail = json!({
-            "name": about.name, "scopes": about.scopes, "expires_at": about.expires_at,
-            "limits": about.limits,
-        });
-        let deed = Deed::new("key.create", about.id.as_str(), detail);
         let credentials = self.credentials.clone();
         self.write_and_publish(digest, move |conn| {
+            let holder = Holder::find(conn, by, now)?;
+            let limits = limits.unwrap_or(holder.limits);
+            limits.check()?;
+            row.limits = limits.into();
+            holder.check_reach(&row)?;
+            let about = row.about()?;
+            let detail = json!({
+                "name": about.name, "scopes": about.scopes, "expires_at": about.expires_at,
+                "limits": about.limits,
+            });
+            let deed = Deed::new("key.create", about.id.as_str(), detail);
             let scopes = scopes_of(conn, &row.username)?;
             let grants = metered(conn, credentials.ledger(), &row, &scopes, moment(now)?)?;
             let (_, grant) = (grants.into_iter().next())
@@ -78,30 +86,10 @@ impl Registry {
             diesel::insert_into(api_keys::table)
                 .values(row)
                 .execute(conn)?;
-            record(conn, now, &by, &deed)?;
-            Ok(grant)
+            record(conn, now, &holder.by, &deed)?;
+            Ok((grant, about))
         })
         .await
-        .map(drop)
-    }
-
-    /// Publishes in the order of the writes, before the row is committed: a revocation that
-    /// follows finds it in the table. A row that could not be written is taken back.
-    pub(crate) async fn write_and_publish(
-        &self,
-        digest: Digest,
-        write: impl FnOnce(&mut SqliteConnection) -> Result<Grant, StoreError> + Send + 'static,
-    ) -> Result<Grant, Fault> {
-        let credentials = self.credentials.clone();
-        let written = self.store.write(move |conn| {
-            let grant = write(conn)?;
-            credentials.publish(digest, grant.clone());
-            Ok(grant)
-        });
-        written.await.map_err(|error| {
-            self.credentials.withdraw(&digest);
-            error.into()
-        })
     }
 
     /// All keys if `caller` is an admin, otherwise those of his user; the newest first.
@@ -127,7 +115,8 @@ impl Registry {
         let RevokeKey { id } = request;
         let (credentials, maker) = (self.credentials.clone(), by.caller.id.clone());
         let revoked = self.store.write(move |conn| {
-            let row = revoke(conn, &id, &by, now)?;
+            let holder = Holder::find(conn, by, now)?;
+            let row = revoke(conn, &id, &holder.by, now)?;
             for digest in iter::once(&row.digest).chain(&row.previous_digest) {
                 credentials.withdraw(&read_digest(digest)?);
             }
@@ -194,10 +183,9 @@ fn scopes_of(conn: &mut SqliteConnection, username: &str) -> Result<String, Stor
     })
 }
 
-fn check_request(caller: &Caller, request: &CreateKey, now: i64) -> Result<(), Fault> {
+fn check_request(request: &CreateKey, now: i64) -> Result<(), Fault> {
     check_name(&request.name)?;
-    check_end(request.expires_at, now)?;
-    check_scopes(caller, &request.scopes)
+    check_end(request.expires_at, now)
 }
 
 pub(crate) fn check_name(name: &str) -> Result<(), Fault> {
@@ -217,17 +205,4 @@ pub(crate) fn check_end(end: Option<Timestamp>, now: i64) -> Result<(), Fault> {
         return Err(Fault::unprocessable("expires_at lies in the past").with_param("expires_at"));
     }
     Ok(())
-}
-
-/// Nobody hands out more than the key that he holds may use, whose limits are `own`.
-pub(crate) fn check_limits(caller: &Caller, own: &Limits, wanted: &Limits) -> Result<(), Fault> {
-    wanted.check()?;
-    own.beyond(wanted).map_or(Ok(()), |limit| {
-        Err(Fault::denied(format!(
-            "{} has a limit of {limit} itself and cannot hand out a wider one",
-            caller.id
-        ))
-        .with_param(format!("limits.{limit}"))
-        .with_code("limit_exceeds_own"))
-    })
 }

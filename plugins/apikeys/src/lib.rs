@@ -7,6 +7,7 @@ mod authenticate;
 mod change_key;
 mod change_user;
 mod first_admin;
+mod holder;
 mod keys;
 mod metered;
 mod passwords;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use diesel::sqlite::SqliteConnection;
 use messages::{
     apikeys::{Digest, Grant},
-    usage::{Ledger, Moment},
+    usage::{Ledger, Meter, Moment},
 };
 use store::StoreError;
 
@@ -23,7 +23,7 @@ pub(crate) fn moment(millis: i64) -> Result<Moment, StoreError> {
 }
 
 /// What the secret of `row` allows, and the one before it while that still holds; `scopes` are
-/// those of its user. Puts the key's limits in force.
+/// those of its user. Puts the key's limits in force, so it is for the write turn alone.
 pub(crate) fn metered(
     conn: &mut SqliteConnection,
     ledger: &Ledger,
@@ -33,9 +33,32 @@ pub(crate) fn metered(
 ) -> Result<Vec<(Digest, Grant)>, StoreError> {
     let used = || used_this_month(conn, &row.id, now.wall);
     let meter = ledger.meter(&row.id, row.limits.into(), now, used)?;
+    grants(row, scopes, meter, now)
+}
+
+/// As [`metered`], of a `row` that was read outside the write turn: the limits in force stay, since
+/// they may be newer.
+pub(crate) fn found(
+    conn: &mut SqliteConnection,
+    ledger: &Ledger,
+    row: &KeyRow,
+    scopes: &str,
+    now: Moment,
+) -> Result<Vec<(Digest, Grant)>, StoreError> {
+    let used = || used_this_month(conn, &row.id, now.wall);
+    let meter = ledger.known_meter(&row.id, row.limits.into(), now, used)?;
+    grants(row, scopes, meter, now)
+}
+
+fn grants(
+    row: &KeyRow,
+    scopes: &str,
+    meter: Arc<Meter>,
+    now: Moment,
+) -> Result<Vec<(Digest, Grant)>, StoreError> {
     let (digest, grant) = row.grant(scopes)?;
     let grant = Grant {
-        meter: Some(Arc::clone(&meter)),
+        meter: Some(meter),
         ..grant
     };
     let mut grants = vec![(digest, grant.clone())];

@@ -1,6 +1,6 @@
 //! What every ability of the plugin works with.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, panic::resume_unwind, sync::Arc};
 
 use diesel::{prelude::*, sqlite::SqliteConnection};
 use jiff::Timestamp;
@@ -99,19 +99,46 @@ impl Registry {
     ) -> Result<T, Fault> {
         let (credentials, now, name) =
             (self.credentials.clone(), self.clock.millis(), user.clone());
-        let changed = self.store.write(move |conn| {
-            let value = change(conn)?;
-            let table = live_grants(conn, credentials.ledger(), now, Some(&name))?;
-            credentials.replace_of(&name, table);
-            Ok(value)
-        });
-        match changed.await {
-            Ok(value) => Ok(value),
-            Err(error) => {
-                self.publish_again(user).await;
-                Err(error.into())
+        let registry = self.clone();
+        to_its_end(async move {
+            let changed = registry.store.write(move |conn| {
+                let value = change(conn)?;
+                let table = live_grants(conn, credentials.ledger(), now, Some(&name))?;
+                credentials.replace_of(&name, table);
+                Ok(value)
+            });
+            match changed.await {
+                Ok(value) => Ok(value),
+                Err(error) => {
+                    registry.publish_again(user).await;
+                    Err(error.into())
+                }
             }
-        }
+        })
+        .await
+    }
+
+    /// Publishes in the order of the writes, before the row is committed: a revocation that
+    /// follows finds it in the table. A row that could not be written is taken back.
+    pub(crate) async fn write_and_publish<T: Send + 'static>(
+        &self,
+        digest: Digest,
+        write: impl FnOnce(&mut SqliteConnection) -> Result<(Grant, T), StoreError> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let (store, credentials) = (self.store.clone(), self.credentials.clone());
+        let publishing = credentials.clone();
+        to_its_end(async move {
+            let written = store.write(move |conn| {
+                let (grant, value) = write(conn)?;
+                publishing.publish(digest, grant);
+                Ok(value)
+            });
+            written.await.map_err(|error| {
+                credentials.withdraw(&digest);
+                error.into()
+            })
+        })
+        .await
     }
 
     /// After a change that may have been published and was not committed. What cannot be read now
@@ -128,6 +155,20 @@ impl Registry {
             log::warn!("what {user} may do could not be read: {why}");
             self.credentials.replace_of(&user, HashMap::new());
         }
+    }
+}
+
+/// Runs what must not stop halfway, also when whoever waits for it leaves: what was published and
+/// then not committed has to be taken back.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Fault>> + Send + 'static,
+) -> Result<T, Fault> {
+    match tokio::spawn(work).await {
+        Ok(answer) => answer,
+        Err(lost) => match lost.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(_) => Err(Fault::cancelled("the gateway is stopping")),
+        },
     }
 }
 

@@ -147,13 +147,15 @@ impl Registry {
                 credentials.withdraw(&old);
             }
             sweep(conn, &credentials, now)?;
-            begin(conn, row, &scopes, by, "session.login")
+            let grant = begin(conn, row, &scopes, by, "session.login")?;
+            let caller = grant.caller.clone();
+            Ok((grant, caller))
         };
-        let grant = self.write_and_publish(digest, insert).await?;
-        log::info!("{} logged in as {}", grant.caller.user, grant.caller.id);
+        let caller = self.write_and_publish(digest, insert).await?;
+        log::info!("{} logged in as {}", caller.user, caller.id);
         Ok(NewSession {
             secret: fresh.secret,
-            caller: grant.caller,
+            caller,
             expires_at: fresh.expires_at,
         })
     }

@@ -1,8 +1,10 @@
 //! The plugin through its messages, by a clock of the test's own.
 
 mod audit;
+mod holder;
 mod keys;
 mod limits;
+mod publishing;
 mod reach;
 mod roles;
 mod sessions;

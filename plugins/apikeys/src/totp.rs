@@ -67,6 +67,15 @@ pub(crate) fn take(
     }
 }
 
+/// Refuses what changed no row: another call has begun anew, or confirmed, in between.
+fn changed(rows: usize) -> Result<(), Fault> {
+    if rows > 0 {
+        return Ok(());
+    }
+    let told = "the authenticator was changed meanwhile; look again and begin anew";
+    Err(Fault::conflict(told).with_code("totp_changed"))
+}
+
 pub(crate) fn wrong_code() -> Fault {
     Fault::unauthenticated("this code does not hold; wait for the next one")
         .with_code("totp_invalid")
@@ -91,9 +100,10 @@ impl Registry {
             let pending = users::table
                 .find(name)
                 .filter(users::totp_confirmed.eq(false));
-            Ok(diesel::update(pending)
+            let kept = diesel::update(pending)
                 .set(users::totp_secret.eq(secret))
-                .execute(conn)?)
+                .execute(conn)?;
+            Ok(changed(kept)?)
         };
         self.store.write(keep).await?;
         Ok(TotpSecret { secret: text, url })
@@ -112,12 +122,14 @@ impl Registry {
         let name = user.username;
         let turn_on = move |conn: &mut SqliteConnection| {
             let same = users::totp_secret.eq(&secret);
-            diesel::update(users::table.find(&name).filter(same))
+            let pending = same.and(users::totp_confirmed.eq(false));
+            let confirmed = diesel::update(users::table.find(&name).filter(pending))
                 .set((
                     users::totp_confirmed.eq(true),
                     users::totp_last_step.eq(step),
                 ))
                 .execute(conn)?;
+            changed(confirmed)?;
             record(conn, now, &by, &Deed::new("totp.enable", name, json!({})))
         };
         self.store.write(turn_on).await?;

@@ -13,7 +13,8 @@ use diesel::{
 };
 use jiff::{Timestamp, tz::TimeZone};
 use messages::{
-    apikeys::{Caller, Credentials},
+    apikeys::Credentials,
+    call::Cx,
     fault::Fault,
     host::Host,
     usage::{Lines, ReadUsage, Usage},
@@ -109,27 +110,23 @@ impl Registry {
         write_down(&self.store, &self.credentials)
     }
 
-    /// What was used, also what is not written down yet. Who is no admin sees his own use.
-    pub(crate) async fn read_usage(
-        &self,
-        caller: &Caller,
-        request: ReadUsage,
-    ) -> Result<Usage, Fault> {
+    /// What was used, also what is not written down yet. Who is no admin sees his own use. A report
+    /// that nobody waits for any more keeps its permit until it is done.
+    pub(crate) async fn read_usage(&self, cx: &Cx, request: ReadUsage) -> Result<Usage, Fault> {
         let wall = Timestamp::from_millisecond(self.clock.millis()).unwrap_or_default();
         let report = Report::new(
             request,
-            owner_only(caller),
+            owner_only(cx.caller()),
             wall.to_zoned(TimeZone::UTC).date(),
         )?;
         let (store, credentials) = (self.store.clone(), self.credentials.clone());
         let read = move || {
-            // What cannot be written, on a full disk say, is added from memory.
-            drop(write_down(&store, &credentials));
+            // What is not written is added from memory; none of it is on its way meanwhile.
             credentials.ledger().read(|unwritten| {
                 let rows = store.read_blocking(|conn| report.load(conn))?;
                 Ok::<_, Fault>(report.of(rows, &unwritten()))
             })
         };
-        self.host.run(read).await?
+        self.host.run_for(cx, read).await?
     }
 }

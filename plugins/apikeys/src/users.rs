@@ -12,6 +12,7 @@ use store::StoreError;
 use crate::{
     audit::{Deed, record},
     first_admin::SHORTEST_PASSWORD,
+    holder::Holder,
     registry::Registry,
     rows::UserRow,
     schema::users,
@@ -40,8 +41,11 @@ impl Registry {
         let deed = Deed::new("user.create", row.username.as_str(), detail);
         log::info!("{} makes the user {}", caller.id, row.username);
         let write = move |conn: &mut SqliteConnection| {
+            let holder = Holder::find(conn, by, now)?;
+            holder.caller().require(&Scope::ADMIN)?;
+            check_scopes(holder.caller(), &scopes)?;
             insert(conn, row)?;
-            record(conn, now, &by, &deed)
+            record(conn, now, &holder.by, &deed)
         };
         self.store.write(write).await?;
         Ok(user)

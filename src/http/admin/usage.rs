@@ -24,7 +24,7 @@ pub(crate) struct Wanted {
     /// The first day, in UTC; the first of the month unless said.
     #[param(value_type = Option<String>, format = Date)]
     from: Option<String>,
-    /// The last day; today unless said.
+    /// The last day; today unless said. Both span 400 days at the most.
     #[param(value_type = Option<String>, format = Date)]
     to: Option<String>,
     /// What to tell apart, of `day,key,user,model,route,status`; `day,key,model` unless said.

@@ -75,7 +75,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// The meter of the key `id` under `limits`; `used` tells how many tokens it has used in the
+    /// The meter of the key `id`, with `limits` in force; `used` tells how many tokens it has used in the
     /// month of `now`, and is asked where the key is new here.
     ///
     /// # Errors
@@ -87,9 +87,25 @@ impl Ledger {
         now: Moment,
         used: impl FnOnce() -> Result<u64, E>,
     ) -> Result<Arc<Meter>, E> {
+        let meter = self.known_meter(id, limits, now, used)?;
+        meter.limit(limits, now);
+        Ok(meter)
+    }
+
+    /// The meter of the key `id` as it stands; where there is none, a new one under `limits`. This
+    /// is for who has read `limits` outside the write turn, where they may have been changed since.
+    ///
+    /// # Errors
+    /// Those of `used`, which is as in [`Ledger::meter`].
+    pub fn known_meter<E>(
+        &self,
+        id: &str,
+        limits: Limits,
+        now: Moment,
+        used: impl FnOnce() -> Result<u64, E>,
+    ) -> Result<Arc<Meter>, E> {
         let mut meters = lock(&self.meters);
         if let Some(meter) = meters.get(id) {
-            meter.limit(limits, now);
             return Ok(meter.clone());
         }
         let meter = Arc::new(Meter::new(limits, used()?, now));

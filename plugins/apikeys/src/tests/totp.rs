@@ -214,3 +214,32 @@ async fn a_key_has_no_authenticator_and_no_password() {
         FaultKind::Conflict
     );
 }
+
+#[tokio::test]
+async fn a_confirmation_that_was_outrun_turns_nothing_on_and_says_so() {
+    let mut house = House::new();
+    let admin = house.login().await.caller;
+    let told = house.ask_as(&admin, BeginTotp).await.unwrap();
+    let code = Authenticator::told(&told.secret).code(&house);
+    // As if another beginning had come between the look and the write: no row fits any more.
+    let outrun = |conn: &mut diesel::SqliteConnection| {
+        use diesel::RunQueryDsl;
+        let ignore = "CREATE TRIGGER outrun BEFORE UPDATE OF totp_confirmed ON users \
+                      BEGIN SELECT RAISE(IGNORE); END";
+        diesel::sql_query(ignore).execute(conn)?;
+        Ok(())
+    };
+    house.store.write(outrun).await.unwrap();
+    let fault = house
+        .ask_as(&admin, ConfirmTotp { code })
+        .await
+        .unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Conflict);
+    assert_eq!(fault.code.as_deref(), Some("totp_changed"));
+    let list = ListAudit {
+        after: None,
+        limit: 100,
+        action: Some("totp.enable".into()),
+    };
+    assert_eq!(house.ask(list).await.unwrap(), []);
+}

@@ -56,6 +56,7 @@ async fn what_was_used_adds_up_whether_written_or_not() {
     assert_eq!(keys, [("k1", 3, 777), ("k2", 1, 2)]);
     assert_eq!(counts(&told), (4, 779), "the month so far");
     assert_eq!((told.total.mean_ms, told.total.max_ms), (20.0, 20.0));
+    write_down(&house.store, &house.credentials).unwrap();
     house.restart();
     let days = ReadUsage {
         from: Some("2026-12-01".parse().unwrap()),
@@ -151,4 +152,34 @@ async fn what_cannot_be_written_is_told_and_written_later() {
     write_down(&house.store, &house.credentials).unwrap();
     house.restart();
     assert_eq!(counts(&house.ask(by(&[])).await.unwrap()), (1, 7));
+}
+
+#[tokio::test]
+async fn a_report_over_a_thousand_years_is_refused() {
+    let mut house = House::new();
+    let span = |from: &str, to: &str| ReadUsage {
+        from: Some(from.parse().unwrap()),
+        to: Some(to.parse().unwrap()),
+        ..by(&[Group::Day])
+    };
+    for (from, to) in [("0001-01-01", "9999-12-31"), ("2026-01-01", "2027-02-05")] {
+        let fault = house.ask(span(from, to)).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Unprocessable);
+        assert!(fault.to_string().contains("from and to"), "{fault}");
+    }
+    house.ask(span("2026-01-01", "2027-02-04")).await.unwrap();
+}
+
+#[tokio::test]
+async fn reading_what_was_used_writes_nothing() {
+    let mut house = House::new();
+    house
+        .credentials
+        .ledger()
+        .add(line("k", "ann", TODAY), &used(3, 4));
+    for _ in 0..2 {
+        assert_eq!(counts(&house.ask(by(&[])).await.unwrap()), (1, 7));
+    }
+    let unwritten = house.credentials.ledger().read(|lines| lines());
+    assert_eq!(unwritten.len(), 1);
 }

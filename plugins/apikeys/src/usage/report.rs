@@ -13,6 +13,10 @@ use store::StoreError;
 use super::rows::UsageRow;
 use crate::schema::usage_lines;
 
+/// The most days of one report: a year and its neighbours. All of it is read while nothing can be
+/// written down.
+const MOST_DAYS: i32 = 400;
+
 /// What is asked for, with nothing left open.
 #[derive(Debug, Clone)]
 pub(super) struct Report {
@@ -30,7 +34,7 @@ impl Report {
     /// Without days, the month of `today` so far.
     ///
     /// # Errors
-    /// When the last day precedes the first.
+    /// When the last day precedes the first, or follows it by too many.
     pub(super) fn new(
         request: ReadUsage,
         user: Option<String>,
@@ -40,6 +44,12 @@ impl Report {
         let from = request.from.unwrap_or(to.first_of_month());
         if from > to {
             let text = format!("from {from} to {to} there is no day");
+            return Err(Fault::unprocessable(text).with_param("from"));
+        }
+        let apart = from.until(to).map_or(i32::MAX, |span| span.get_days());
+        if apart >= MOST_DAYS {
+            let text =
+                format!("from and to may span {MOST_DAYS} days; ask for {from} to {to} in parts");
             return Err(Fault::unprocessable(text).with_param("from"));
         }
         Ok(Self {
