@@ -96,8 +96,9 @@ impl Registry {
         let (caller, wanted) = (by.caller.clone(), id.clone());
         let find = move |conn: &mut _| find_key(conn, &wanted, &caller);
         let user = self.store.read(find).await?.username;
+        let clock = self.clock.clone();
         let changed = self.change_and_publish(user, move |conn| {
-            let holder = Holder::find(conn, by, now)?;
+            let holder = Holder::find(conn, by, clock.millis())?;
             let mut row = find_key(conn, &id, holder.caller())?;
             if row.revoked_at.is_some() {
                 return Err(Fault::conflict("the key is revoked").into());

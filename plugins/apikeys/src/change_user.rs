@@ -37,8 +37,9 @@ impl Registry {
         };
         let (now, maker) = (self.clock.millis(), by.caller.id.clone());
         let name = username.clone();
+        let clock = self.clock.clone();
         let write = move |conn: &mut SqliteConnection| {
-            let holder = Holder::find(conn, by, now)?;
+            let holder = Holder::find(conn, by, clock.millis())?;
             holder.caller().require(&Scope::ADMIN)?;
             let mut user = Changing::find(conn, &name, holder.by, now)?;
             user.rank(conn, &change)?;

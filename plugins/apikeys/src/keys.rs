@@ -67,8 +67,9 @@ impl Registry {
     ) -> Result<Key, Fault> {
         let (digest, now) = (read_digest(&row.digest)?, row.created_at);
         let credentials = self.credentials.clone();
+        let clock = self.clock.clone();
         self.write_and_publish(digest, move |conn| {
-            let holder = Holder::find(conn, by, now)?;
+            let holder = Holder::find(conn, by, clock.millis())?;
             let limits = limits.unwrap_or(holder.limits);
             limits.check()?;
             row.limits = limits.into();
@@ -114,8 +115,9 @@ impl Registry {
         let now = self.clock.millis();
         let RevokeKey { id } = request;
         let (credentials, maker) = (self.credentials.clone(), by.caller.id.clone());
+        let clock = self.clock.clone();
         let revoked = self.store.write(move |conn| {
-            let holder = Holder::find(conn, by, now)?;
+            let holder = Holder::find(conn, by, clock.millis())?;
             let row = revoke(conn, &id, &holder.by, now)?;
             for digest in iter::once(&row.digest).chain(&row.previous_digest) {
                 credentials.withdraw(&read_digest(digest)?);

@@ -40,8 +40,9 @@ impl Registry {
         let detail = json!({"role": role, "scopes": scopes});
         let deed = Deed::new("user.create", row.username.as_str(), detail);
         log::info!("{} makes the user {}", caller.id, row.username);
+        let clock = self.clock.clone();
         let write = move |conn: &mut SqliteConnection| {
-            let holder = Holder::find(conn, by, now)?;
+            let holder = Holder::find(conn, by, clock.millis())?;
             holder.caller().require(&Scope::ADMIN)?;
             check_scopes(holder.caller(), &scopes)?;
             insert(conn, row)?;
