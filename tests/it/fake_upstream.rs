@@ -103,11 +103,6 @@ impl Upstream {
         })
     }
 
-    /// How many requests there were so far.
-    pub fn asks(&self) -> usize {
-        self.state.asked.lock().unwrap().len()
-    }
-
     /// The only request so far.
     pub fn asked(&self) -> Asked {
         let asked = self.state.asked.lock().unwrap();

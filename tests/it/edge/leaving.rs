@@ -78,7 +78,10 @@ async fn a_client_that_leaves_ends_its_work_and_is_counted_as_closed() {
     let mut waiting = Raw::to(&gateway).await;
     waiting.send(question(&gateway, false)).await;
     let upstream = &upstream;
-    eventually("the upstream is asked", || async { upstream.asks() == 2 }).await;
+    eventually("the upstream is asked", || async {
+        upstream.times_asked() == 2
+    })
+    .await;
     drop(waiting);
     ended(upstream, 2).await;
 }
