@@ -315,16 +315,17 @@ async fn the_upstreams_key_is_never_shown_nor_logged() {
     let echo = json!({"settings": {"upstreams": upstreams}});
     let path = "/admin/plugins/llmserver/config";
     assert_eq!(gateway.put(path, &echo).await.0, 422);
-    let mut logged = String::new();
-    for plugin in ["bkg", "llmserver", "brainml", "apikeys"] {
-        let path = format!("/admin/plugins/{plugin}/logs?level=trace&limit=100000");
-        logged += &gateway.get(&path).await.1.to_string();
-    }
-    assert!(
-        logged.contains("does not accept the gateway's key"),
-        "{logged}"
-    );
-    assert!(!logged.contains(KEY), "{logged}");
+    let asked = &gateway;
+    eventually("the log tells of the refused key", || async move {
+        let mut logged = String::new();
+        for plugin in ["bkg", "llmserver", "brainml", "apikeys"] {
+            let path = format!("/admin/plugins/{plugin}/logs?level=trace&limit=100000");
+            logged += &asked.get(&path).await.1.to_string();
+        }
+        assert!(!logged.contains(KEY), "{logged}");
+        logged.contains("does not accept the gateway's key")
+    })
+    .await;
     let shown = gateway.bkg(&["plugins", "show", "llmserver"]);
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(

@@ -13,7 +13,11 @@ use tokio::{
 };
 
 use super::{CHAT, NO_MODEL};
-use crate::{fake_upstream::chunk, gateway::Gateway, sse::Events};
+use crate::{
+    fake_upstream::chunk,
+    gateway::{Gateway, eventually},
+    sse::Events,
+};
 
 const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 
@@ -210,9 +214,12 @@ async fn five_failures_within_thirty_seconds_spare_the_upstream_and_its_callers(
     assert_eq!(response.status(), 503);
     assert!(response.headers().contains_key(RETRY_AFTER));
     assert_eq!(upstream.times_asked("broken"), 5);
-    let path = "/admin/plugins/llmserver/logs?level=warn&limit=100";
-    let logged = gateway.get(path).await.1.to_string();
-    assert!(logged.contains("left alone"), "{logged}");
+    let gateway = &gateway;
+    eventually("the log says that it is left alone", || async move {
+        let path = "/admin/plugins/llmserver/logs?level=warn&limit=100";
+        gateway.get(path).await.1.to_string().contains("left alone")
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::{CHAT, NO_MODEL, echo, hello};
 use crate::{
     fake_upstream::{Reply, Upstream},
-    gateway::{Gateway, bkg},
+    gateway::{Gateway, bkg, eventually},
 };
 
 const CONFIG: &str = "/admin/plugins/llmserver/config";
@@ -127,9 +127,13 @@ async fn a_name_that_leads_inside_is_not_connected_to() {
     let (status, told) = gateway.post(CHAT, &hello(false)).await;
     let message = told["error"]["message"].as_str().unwrap();
     assert!(status == 502 && message.contains("no address"), "{told}");
-    let path = "/admin/plugins/llmserver/logs?limit=1000";
-    let logged = gateway.get(path).await.1.to_string();
-    assert!(logged.contains("upstreams.allow_private"), "{logged}");
+    let gateway = &gateway;
+    eventually("the log names the setting", || async move {
+        let path = "/admin/plugins/llmserver/logs?limit=1000";
+        let logged = gateway.get(path).await.1.to_string();
+        logged.contains("upstreams.allow_private")
+    })
+    .await;
 }
 
 #[tokio::test]
