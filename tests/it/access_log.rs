@@ -2,11 +2,11 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     process::{Child, Stdio},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::gateway::{PATIENCE, bkg};
 
@@ -21,8 +21,14 @@ struct Logging {
 }
 
 impl Logging {
-    fn start() -> Self {
+    fn start(upstreams: &Value) -> Self {
         let data = tempfile::tempdir().unwrap();
+        let entry = |settings: Value| json!({"kind": "builtin", "settings": settings});
+        let plugins = json!({"plugins": {
+            "apikeys": entry(json!({})), "brainml": entry(json!({})),
+            "llmserver": entry(json!({"upstreams": upstreams})),
+        }});
+        std::fs::write(data.path().join("plugins.json"), plugins.to_string()).unwrap();
         let env = [("BKG_LOG__FORMAT", "json"), ("BKG_MODELS_DIR", "none")];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let mut child = bkg(data.path(), &env, &["serve"])
@@ -83,7 +89,7 @@ fn header<'a>(answer: &'a str, name: &str) -> &'a str {
 
 #[test]
 fn each_line_is_an_object_and_each_request_has_exactly_one() {
-    let gateway = Logging::start();
+    let gateway = Logging::start(&json!([]));
     let close = "host: bkg\r\nconnection: close\r\n";
     let bearer = format!("authorization: Bearer {}\r\n", gateway.key);
     let mut answers = Vec::new();
@@ -125,9 +131,38 @@ fn each_line_is_an_object_and_each_request_has_exactly_one() {
     assert_eq!(models[0]["method"], "GET");
 }
 
+/// An upstream that is asked once and says `message`.
+fn upstream(message: &str) -> (Value, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let body = json!({"error": {"message": message}}).to_string();
+    let answering = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let length = body.len();
+        let head = "HTTP/1.1 500 Oops\r\ncontent-type: application/json\r\nconnection: close\r\n";
+        drop(socket.read(&mut [0; 4096]).unwrap());
+        write!(socket, "{head}content-length: {length}\r\n\r\n{body}").unwrap();
+    });
+    (
+        json!([{"name": "far", "base_url": url, "models": ["far-chat"]}]),
+        answering,
+    )
+}
+
 #[test]
-fn a_path_that_forges_lines_or_drives_a_terminal_is_escaped() {
-    let gateway = Logging::start();
+fn what_forges_lines_or_drives_a_terminal_is_escaped() {
+    let (upstreams, answering) = upstream("\u{1b}[31m\r\nERROR forged\u{9b}2J\u{202e}");
+    let gateway = Logging::start(&upstreams);
+    let body = r#"{"model":"far-chat","messages":[{"role":"user","content":"x"}]}"#;
+    let answer = gateway.send(&format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: bkg\r\nconnection: close\r\n\
+         authorization: Bearer {}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        gateway.key,
+        body.len()
+    ));
+    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    answering.join().unwrap();
     let path = "/a%0d%0a%7b%22level%22%3a%22error%22%7d%1b%5b2J\u{9b}31m\u{202e}";
     let agent = "user-agent: x\u{9b}y\r\nx-request-id: bad id \u{1}\r\n";
     let request = format!("GET {path} HTTP/1.1\r\nhost: bkg\r\nconnection: close\r\n{agent}\r\n");
@@ -136,6 +171,8 @@ fn a_path_that_forges_lines_or_drives_a_terminal_is_escaped() {
     let (lines, _) = gateway.end();
     let told = lines.iter().find(|line| line.contains("/b"));
     assert!(told.is_some(), "{lines:?}");
+    let told = lines.iter().any(|line| line.contains("ERROR forged"));
+    assert!(told, "{lines:?}");
     for line in &lines {
         let line: Value = serde_json::from_str(line).unwrap();
         for text in line.as_object().unwrap().values().filter_map(Value::as_str) {

@@ -10,13 +10,21 @@ use serde_json::{Value, json};
 
 use super::wire;
 use crate::{
-    fake_upstream::{KEY, Upstream},
+    fake_upstream::{KEY, Reply, Upstream},
     gateway::{Gateway, answer, bkg, eventually},
     socket::Socket,
 };
 
 async fn start() -> Gateway {
     Gateway::start_with(&[("BKG_MODELS_DIR", "no-models")]).await
+}
+
+/// What an upstream that wants to be read on a terminal says.
+const FORGED: &str = "\u{1b}[31m\r\nERROR forged\u{9b}2J\u{202e}\u{2028}";
+
+fn forge(_: &Value) -> Reply {
+    let body = json!({"error": {"message": FORGED}}).to_string();
+    Reply::Whole("500 Oops", "content-type: application/json\r\n", body)
 }
 
 /// Everything that is in the log's ring, as one text, once a last request is in it.
@@ -48,6 +56,8 @@ async fn log(gateway: &Gateway) -> String {
 #[tokio::test]
 async fn nobody_writes_a_line_or_a_terminal_command_into_the_log() {
     let gateway = start().await;
+    let upstream = Upstream::start(forge).await;
+    upstream.join(&gateway).await;
     let harmful = [
         "\u{1b}[31mred",
         "a\rb",
@@ -89,7 +99,13 @@ async fn nobody_writes_a_line_or_a_terminal_command_into_the_log() {
     }
     let body = json!({"model": "\u{1b}[31m\r\nERROR forged", "messages": []});
     gateway.post("/v1/chat/completions", &body).await;
+    let body = json!({"model": "far-chat", "messages": [{"role": "user", "content": "x"}]});
+    assert_eq!(gateway.post("/v1/chat/completions", &body).await.0, 502);
     let text = log(&gateway).await;
+    assert!(
+        text.contains("ERROR forged"),
+        "the upstream's words are logged"
+    );
     let values: Vec<Value> = text
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -232,6 +248,13 @@ fn address(terminal: &mut impl BufRead) -> String {
 async fn the_terminal_is_sent_no_command_either() {
     let data = tempfile::tempdir().unwrap();
     let env = [("BKG_MODELS_DIR".to_owned(), "no-models".to_owned())];
+    let upstream = Upstream::start(forge).await;
+    let entry = |settings: Value| json!({"kind": "builtin", "settings": settings});
+    let plugins = json!({"plugins": {
+        "apikeys": entry(json!({})), "brainml": entry(json!({})),
+        "llmserver": entry(json!({"upstreams": [upstream.settings()]})),
+    }});
+    std::fs::write(data.path().join("plugins.json"), plugins.to_string()).unwrap();
     let mut program = bkg(data.path(), &env, &["serve"]);
     let mut child = program.stderr(Stdio::piped()).spawn().unwrap();
     let mut reader = BufReader::new(child.stderr.take().unwrap());
@@ -248,10 +271,14 @@ async fn the_terminal_is_sent_no_command_either() {
             .is_ok_and(|_| told.starts_with("HTTP/1.1 4"))
     })
     .await;
+    let mut chat = bkg(data.path(), &env, &["chat", "hello", "--model", "far-chat"]);
+    let answered = tokio::task::spawn_blocking(move || chat.output().unwrap());
+    assert!(!answered.await.unwrap().status.success());
     child.kill().unwrap();
     child.wait().unwrap();
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
+    assert!(text.contains("ERROR forged"), "{text:?}");
     let bad = text.chars().find(|letter| {
         letter.is_control() && *letter != '\n' || matches!(letter, '\u{2028}'..='\u{202e}')
     });
