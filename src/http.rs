@@ -102,6 +102,9 @@ impl Edge {
 pub(crate) fn routes(app: &mut ServiceConfig<'_>) {
     let documents = scope("/brainml/collections/{name}/documents")
         .service(brainml::index)
+        .service(brainml::list_documents)
+        // Before the document itself, whose id may hold slashes.
+        .service(brainml::list_chunks)
         .service(brainml::read_document)
         .service(brainml::forget);
     app.service(documents)

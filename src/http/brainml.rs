@@ -2,12 +2,13 @@
 
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use messages::brainml::{
-    CreateCollection, DeleteCollection, DeleteDocument, Document, Filter, GetDocument, Group,
-    IndexDocuments, Indexed, ListCollections, Mode, Query, ReadStats, Results, Stats,
+    Chunk, CreateCollection, DeleteCollection, DeleteDocument, Document, DocumentPage, Filter,
+    GetDocument, Group, IndexDocuments, Indexed, ListChunks, ListCollections, ListDocuments, Mode,
+    Query, ReadStats, Results, Stats,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     admin::audit::recorded,
@@ -56,6 +57,30 @@ pub(crate) struct Question {
 
 fn ten() -> u32 {
     10
+}
+
+/// Which documents a reader wants.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DocumentWish {
+    /// The last id that is known; the list goes on after it.
+    after: Option<String>,
+    /// How many documents at the most, 1 to 1,000.
+    #[serde(default = "hundred")]
+    limit: u32,
+    /// A part of the id or of the title; letters of `a-z` match in either case.
+    query: Option<String>,
+}
+
+fn hundred() -> u32 {
+    100
+}
+
+/// The chunks of a document.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChunkList {
+    /// In the order of the text.
+    chunks: Vec<Chunk>,
 }
 
 /// What `PUT …/{name}` may take: nothing is required.
@@ -154,6 +179,42 @@ pub(crate) async fn index(
     });
     let indexed = recorded(&caller, "documents.index", &target, detail, index).await?;
     Ok(HttpResponse::Ok().json(indexed))
+}
+
+/// Lists the documents of a collection by their ids.
+#[utoipa::path(tag = "brainml", params(("name" = String, Path), DocumentWish), responses(
+    (status = 200, body = DocumentPage), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)
+), security(("key" = [])))]
+#[get("")]
+pub(crate) async fn list_documents(
+    caller: Allowed<BrainmlQuery>,
+    name: web::Path<String>,
+    wish: web::Query<DocumentWish>,
+) -> Result<HttpResponse, Problem> {
+    let wish = wish.into_inner();
+    let part = ListDocuments {
+        collection: name.into_inner(),
+        after: wish.after,
+        limit: wish.limit,
+        query: wish.query,
+    };
+    let page = caller.port().call(part).await?;
+    Ok(HttpResponse::Ok().json(page))
+}
+
+/// Lists the chunks of a document. Ids may hold slashes; of a document whose own id ends in
+/// `/chunks`, that slash must be written `%2F`.
+#[utoipa::path(tag = "brainml", params(("name" = String, Path), ("id" = String, Path)), responses(
+    (status = 200, body = ChunkList), (status = 404, body = ErrorBody)
+), security(("key" = [])))]
+#[get("/{id:.+}/chunks")]
+pub(crate) async fn list_chunks(
+    caller: Allowed<BrainmlQuery>,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (collection, id) = path.into_inner();
+    let chunks = caller.port().call(ListChunks { collection, id }).await?;
+    Ok(HttpResponse::Ok().json(ChunkList { chunks }))
 }
 
 /// Reads a document back. Ids may hold slashes.

@@ -163,7 +163,11 @@ impl Methods {
 
     fn allowed(&self, path: &str) -> Vec<&'static str> {
         let matching = self.0.iter().filter(|(route, _)| route.is_match(path));
-        matching.flat_map(|(_, methods)| methods.clone()).collect()
+        let mut allowed: Vec<_> = matching.flat_map(|(_, methods)| methods.clone()).collect();
+        // A path may be one of two routes, where an id may hold slashes.
+        let mut seen = std::collections::HashSet::new();
+        allowed.retain(|method| seen.insert(*method));
+        allowed
     }
 }
 

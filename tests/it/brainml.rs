@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use crate::gateway::{Gateway, answer, eventually, has_model};
 
+mod browse;
+
 const DOCS: &str = "/brainml/collections/docs";
 
 async fn query(gateway: &Gateway, body: Value) -> Value {
@@ -88,6 +90,8 @@ async fn an_unknown_collection_is_404_everywhere() {
         gateway.post(&format!("{none}/documents"), &documents).await,
         gateway.post(&format!("{none}/query"), &question).await,
         gateway.get(&one).await,
+        gateway.get(&format!("{none}/documents")).await,
+        gateway.get(&format!("{one}/chunks")).await,
         answer(gateway.request(Method::DELETE, &one)).await,
         answer(gateway.request(Method::DELETE, none)).await,
     ] {
@@ -442,6 +446,8 @@ async fn scopes_tell_readers_writers_and_owners_apart() {
     let rights = [
         (Method::POST, "/query", Some(&question), "brainml.query"),
         (Method::GET, "/documents/a", None, "brainml.query"),
+        (Method::GET, "/documents", None, "brainml.query"),
+        (Method::GET, "/documents/a/chunks", None, "brainml.query"),
         (Method::PUT, "", None, "brainml.index"),
         (
             Method::POST,

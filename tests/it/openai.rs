@@ -184,7 +184,11 @@ async fn a_wrong_method_is_told_the_right_ones() {
             "/brainml/collections/c/documents/a/b",
             "DELETE, GET",
         ),
-        (Method::GET, "/brainml/collections/c/documents", "POST"),
+        (
+            Method::DELETE,
+            "/brainml/collections/c/documents",
+            "GET, POST",
+        ),
     ] {
         let response = gateway.request(method.clone(), path).send().await.unwrap();
         assert_eq!(response.status(), 405, "{method} {path}");
@@ -332,6 +336,8 @@ async fn models_are_listed_and_told_one_by_one() {
                 .is_some_and(|at| at > 1_500_000_000),
             "{model}"
         );
+        let can = model["capabilities"][0].as_str();
+        assert!(matches!(can, Some("chat" | "embeddings")), "{model}");
         let id = model["id"].as_str().unwrap();
         assert_eq!(
             gateway.get(&format!("/v1/models/{id}")).await,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::gateway::{Gateway, answer};
 
 /// Every route of the contract that the plugins so far reach.
-const ROUTES: [&str; 51] = [
+const ROUTES: [&str; 53] = [
     "GET /health",
     "GET /health/live",
     "GET /health/ready",
@@ -53,7 +53,9 @@ const ROUTES: [&str; 51] = [
     "GET /brainml/collections/{name}",
     "DELETE /brainml/collections/{name}",
     "POST /brainml/collections/{name}/documents",
+    "GET /brainml/collections/{name}/documents",
     "GET /brainml/collections/{name}/documents/{id}",
+    "GET /brainml/collections/{name}/documents/{id}/chunks",
     "DELETE /brainml/collections/{name}/documents/{id}",
     "POST /brainml/collections/{name}/query",
     "GET /brainml/collections/{name}/stats",

@@ -367,7 +367,7 @@ pub struct CreateKey {
 }
 
 /// An instant as RFC 3339 or as Unix seconds, whichever the caller's tools speak.
-fn instant<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+pub(crate) fn instant<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "an RFC 3339 time or Unix seconds")]
     enum Written {

@@ -107,6 +107,70 @@ pub struct GetDocument {
     pub id: String,
 }
 
+/// Lists the documents of a collection by their ids.
+#[derive(Debug, Clone)]
+pub struct ListDocuments {
+    /// The collection's name.
+    pub collection: String,
+    /// The last id that is known; the list goes on after it.
+    pub after: Option<String>,
+    /// How many at the most, 1 to 1,000.
+    pub limit: u32,
+    /// A part of the id or of the title; letters of `a-z` match in either case.
+    pub query: Option<String>,
+}
+
+/// A part of a list of documents.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DocumentPage {
+    /// In the order of their ids, byte by byte.
+    pub documents: Vec<DocumentEntry>,
+    /// What `after` must be to go on; nothing at the end.
+    pub next: Option<String>,
+}
+
+/// A document without its text.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DocumentEntry {
+    /// Its id.
+    pub id: String,
+    /// Its title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Bytes of its text.
+    pub bytes: u64,
+    /// Chunks that it was cut into.
+    pub chunks: u64,
+    /// The collection's revision that changed it last.
+    pub revision: u64,
+    /// Its metadata.
+    pub metadata: Map<String, Value>,
+}
+
+/// Lists the chunks of a document.
+#[derive(Debug, Clone)]
+pub struct ListChunks {
+    /// The collection's name.
+    pub collection: String,
+    /// The document's id.
+    pub id: String,
+}
+
+/// A part of a document's text, as it is ranked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Chunk {
+    /// The document's id, `#`, and the chunk's number from 0.
+    pub chunk_id: String,
+    /// Where it begins in the document's text, in bytes.
+    pub start: u64,
+    /// Where it ends, in bytes, exclusive.
+    pub end: u64,
+    /// Its text.
+    pub text: String,
+    /// Whether it has a vector of the model that the collection is searched by.
+    pub embedded: bool,
+}
+
 /// Which legs of the search are used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -276,5 +340,7 @@ capabilities! {
     IndexDocuments = "brainml.index" in 600 s -> Indexed,
     DeleteDocument = "brainml.delete_document" in 60 s -> Indexed,
     GetDocument = "brainml.get_document" in 10 s -> Document,
+    ListDocuments = "brainml.list_documents" in 10 s -> DocumentPage,
+    ListChunks = "brainml.list_chunks" in 10 s -> Vec<Chunk>,
     Query = "brainml.query" in 30 s -> Results,
 }

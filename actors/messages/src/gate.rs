@@ -32,6 +32,9 @@ const STATUSES: [Status; 7] = [
     Status::Failed,
 ];
 
+/// Stands for a memory that nobody has told.
+const UNTOLD: u64 = u64::MAX;
+
 /// The parts of a plugin's state that change rarely.
 #[derive(Debug, Clone, Default)]
 pub struct Card {
@@ -63,6 +66,7 @@ pub struct Gate {
     hanging: AtomicBool,
     in_flight: ArcSwap<AtomicU64>,
     panics: AtomicU64,
+    memory: ArcSwap<AtomicU64>,
     traffic: ArcSwap<Vec<Arc<Traffic>>>,
     changed: watch::Sender<u64>,
 }
@@ -81,6 +85,7 @@ impl Gate {
             hanging: AtomicBool::new(false),
             in_flight: ArcSwap::default(),
             panics: AtomicU64::new(0),
+            memory: ArcSwap::from_pointee(AtomicU64::new(UNTOLD)),
             traffic: ArcSwap::default(),
             changed,
         };
@@ -132,9 +137,16 @@ impl Gate {
         self.in_flight.store(Arc::default());
     }
 
-    /// Counts a life and answers its number.
+    /// Counts a life and answers its number. What it holds is not known yet, and what the one before
+    /// may still say of itself counts no more.
     pub fn begin_generation(&self) -> u64 {
+        self.memory.store(Arc::new(AtomicU64::new(UNTOLD)));
         self.generation.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Where the present life says how much it holds.
+    pub(crate) fn memory(&self) -> Arc<AtomicU64> {
+        self.memory.load_full()
     }
 
     /// Counts a life that begins because the one before ended in a panic or could not begin.
@@ -175,7 +187,14 @@ impl Gate {
             capabilities: card.capabilities,
             calls: self.calls(),
             latency: self.latency().summary(),
+            memory_bytes: self.told_memory(),
         }
+    }
+
+    fn told_memory(&self) -> Option<u64> {
+        let told = self.memory.load().load(Relaxed);
+        let known = told != UNTOLD && self.status() == Status::Running;
+        known.then_some(told)
     }
 
     /// The calls of each capability, as of now.

@@ -3,7 +3,10 @@
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread::JoinHandle,
 };
 
@@ -28,6 +31,7 @@ pub struct Host {
     settings: Arc<Value>,
     directory: Directory,
     gate: Arc<Gate>,
+    memory: Arc<AtomicU64>,
     life: CancellationToken,
 }
 
@@ -43,6 +47,7 @@ impl Host {
             name: gate.name().into(),
             settings,
             directory,
+            memory: gate.memory(),
             gate,
             life,
         }
@@ -64,6 +69,12 @@ impl Host {
             ..Origin::internal(&self.name)
         };
         Port::new(self.directory.clone(), origin)
+    }
+
+    /// Publishes how many bytes this life of the plugin holds in memory, by its own account: what
+    /// it can add up at little cost, such as indexes and weights.
+    pub fn tell_memory(&self, bytes: u64) {
+        self.memory.store(bytes, Relaxed);
     }
 
     /// Cancelled when this life of the plugin ends.
@@ -172,6 +183,29 @@ mod tests {
         let gate = Gate::new("test", Status::Running, Card::default(), changes);
         let life = CancellationToken::new();
         Host::new(Arc::default(), directory, Arc::new(gate), life)
+    }
+
+    #[test]
+    fn what_an_earlier_life_holds_is_not_told_of_the_next() {
+        let directory = Directory::default();
+        let changes = directory.changes();
+        let gate = Arc::new(Gate::new("test", Status::Running, Card::default(), changes));
+        let life = || {
+            gate.begin_generation();
+            let end = CancellationToken::new();
+            Host::new(Arc::default(), directory.clone(), gate.clone(), end)
+        };
+        let first = life();
+        assert_eq!(gate.state().memory_bytes, None);
+        first.tell_memory(7);
+        assert_eq!(gate.state().memory_bytes, Some(7));
+        let second = life();
+        first.tell_memory(8);
+        assert_eq!(gate.state().memory_bytes, None);
+        second.tell_memory(0);
+        assert_eq!(gate.state().memory_bytes, Some(0));
+        gate.set_status(Status::Stopped);
+        assert_eq!(gate.state().memory_bytes, None);
     }
 
     fn cx(time: Duration) -> Cx {

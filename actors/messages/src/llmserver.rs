@@ -11,6 +11,14 @@ use utoipa::ToSchema;
 
 use crate::{call::Capability, stream::Deltas};
 
+mod conversations;
+
+pub use self::conversations::{
+    Conversation, ConversationDraft, ConversationEntry, ConversationExport, ConversationMessage,
+    ConversationPage, CreateConversation, DeleteConversation, ExportConversation, ExportFormat,
+    GetConversation, ListConversations, SampleSettings, Speaker, UpdateConversation,
+};
+
 /// Asks for vectors.
 #[derive(Debug, Clone)]
 pub struct Embed {
@@ -179,6 +187,26 @@ pub enum ModelTask {
     Embedding,
 }
 
+impl ModelTask {
+    /// The list of capabilities of a model for this task.
+    pub fn capabilities(self) -> Vec<ModelCapability> {
+        match self {
+            Self::Chat => vec![ModelCapability::Chat],
+            Self::Embedding => vec![ModelCapability::Embeddings],
+        }
+    }
+}
+
+/// What a model answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelCapability {
+    /// Chat and completions.
+    Chat,
+    /// Embeddings.
+    Embeddings,
+}
+
 /// A model that can be used now, in the shape of OpenAI's `model` object with more fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Model {
@@ -192,6 +220,9 @@ pub struct Model {
     pub owned_by: String,
     /// What it can do.
     pub task: ModelTask,
+    /// The same as a list, for programs that expect more than one.
+    #[serde(default)]
+    pub capabilities: Vec<ModelCapability>,
     /// The engine that runs it: `burn`, `extract` or `upstream`.
     pub engine: String,
     /// The length of its vectors, for an embedding model that runs here.

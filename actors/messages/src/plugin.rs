@@ -177,6 +177,10 @@ pub struct PluginState {
     pub calls: CallCounts,
     /// How long its answers took.
     pub latency: Latency,
+    /// Bytes that it holds in memory by its own account; nothing where it does not say, or does not
+    /// run. The parts of a process cannot be told apart from outside.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
 }
 
 /// Calls of one plugin, counted since the gateway's start.

@@ -74,6 +74,10 @@ pub struct PluginDetail {
     pub baseline: String,
     /// Its effective settings, by name.
     pub settings: BTreeMap<String, Setting>,
+    /// What its settings may be: a JSON Schema (draft 2020-12) of the object that they are.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub schema: Value,
 }
 
 macro_rules! lifecycle {

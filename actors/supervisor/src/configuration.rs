@@ -7,7 +7,7 @@ use messages::{
     supervisor::{Change, Setting, Source},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// What stands in an answer for a value that is nobody's business.
 const HIDDEN: &str = "(hidden)";
@@ -30,6 +30,7 @@ pub type Overrides = BTreeMap<String, Override>;
 #[derive(Clone)]
 pub struct Settings {
     defaults: Value,
+    schema: Value,
     check: fn(&Value) -> Result<(), Fault>,
     check_new: Option<Check>,
 }
@@ -51,9 +52,22 @@ impl Settings {
     pub fn new(defaults: Value, check: fn(&Value) -> Result<(), Fault>) -> Self {
         Self {
             defaults,
+            schema: json!({"type": "object"}),
             check,
             check_new: None,
         }
+    }
+
+    /// Says what settings there are and what each may be, as a JSON Schema of the whole object.
+    /// It is told to whoever wants to change one, and decides nothing: `check` does.
+    #[must_use]
+    pub fn described_by(mut self, schema: Value) -> Self {
+        self.schema = schema;
+        self
+    }
+
+    pub(crate) fn schema(&self) -> &Value {
+        &self.schema
     }
 
     /// Has `check` judge what an operator wants to save, too. It does not keep a plugin from
@@ -84,7 +98,12 @@ impl Settings {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Nothing {}
-        Self::without_defaults::<Nothing>()
+        Self::without_defaults::<Nothing>().described_by(json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "type": "object",
+            "properties": {},
+            "additionalProperties": false,
+        }))
     }
 
     /// Defaults, then the baseline's values, then the operator's; a later one takes the place of
@@ -194,8 +213,6 @@ fn mentions_hidden(value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[derive(Default, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use messages::{
     plugin::{PluginState, Status},
     supervisor::{Change, PluginDetail, Setting, Source},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     sync::Mutex,
     time::{sleep, timeout},
@@ -133,6 +133,12 @@ impl Ward {
         known.checked(&self.effective(kept))
     }
 
+    /// What its settings may be; anything where it is not known.
+    fn schema(&self) -> Value {
+        let startable = self.startable.as_ref();
+        startable.map_or_else(|_| json!({}), |s| s.registration.settings.schema().clone())
+    }
+
     /// Everything about the plugin, at once, whatever operation is under way.
     pub(crate) fn inspect(&self) -> PluginDetail {
         let kept = self.kept.load();
@@ -141,6 +147,7 @@ impl Ward {
             autostart_source: self.autostart(&kept).1,
             baseline: self.baseline.clone(),
             settings: shown(self.effective(&kept)),
+            schema: self.schema(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, path::PathBuf, sync::Arc};
 use messages::{
     brainml::{
         CreateCollection, DeleteCollection, DeleteDocument, GetDocument, IndexDocuments,
-        ListCollections, Query, ReadStats,
+        ListChunks, ListCollections, ListDocuments, Query, ReadStats,
     },
     call::Call,
     fault::Fault,
@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::Store;
 
-use crate::{chunker::ChunkSizes, guide::GuideDocument, ingest, keeper, library::Library, query};
+use crate::{
+    browse, chunker::ChunkSizes, guide::GuideDocument, ingest, keeper, library::Library, query,
+};
 
 /// What [`Settings::chunk_words`] may be. Beyond the most, chunks end by their bytes.
 const CHUNK_WORDS: RangeInclusive<usize> = 10..=1000;
@@ -107,6 +109,8 @@ impl Plugin for Brainml {
             .serve::<IndexDocuments>()
             .serve::<DeleteDocument>()
             .serve::<GetDocument>()
+            .serve::<ListDocuments>()
+            .serve::<ListChunks>()
             .serve::<Query>();
     }
 
@@ -142,11 +146,22 @@ serve! {
     ReadStats as |library, body, cx| library.read_stats(&body.collection),
     DeleteDocument as |library, body, cx| ingest::delete_document(library, body),
     GetDocument as |library, body, cx| ingest::get_document(library, body),
+    ListDocuments as |library, body, cx| browse::list_documents(library, body),
 }
 
 impl Serve<IndexDocuments> for Brainml {
     fn serve(&mut self, call: Call<IndexDocuments>) -> Answer<IndexDocuments> {
         Answer::later(ingest::index_documents(
+            self.library.clone(),
+            call.body,
+            call.cx,
+        ))
+    }
+}
+
+impl Serve<ListChunks> for Brainml {
+    fn serve(&mut self, call: Call<ListChunks>) -> Answer<ListChunks> {
+        Answer::later(browse::list_chunks(
             self.library.clone(),
             call.body,
             call.cx,

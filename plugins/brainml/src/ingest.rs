@@ -159,7 +159,8 @@ fn indexed(documents: usize, revision: i64) -> Indexed {
     }
 }
 
-fn unknown_document(id: &str) -> Fault {
+/// The fault for a document that is not there.
+pub(crate) fn unknown_document(id: &str) -> Fault {
     Fault::unknown(format!("there is no document `{id}` in this collection"))
         .with_param("id")
         .with_code("document_not_found")

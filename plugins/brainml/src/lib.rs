@@ -6,6 +6,7 @@
 
 mod actor;
 mod analyzer;
+mod browse;
 mod catalog;
 mod changes;
 mod chunker;

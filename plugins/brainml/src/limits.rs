@@ -1,7 +1,7 @@
 //! What a request may hold, and faults that name what does not.
 
 use messages::{
-    brainml::{Document, IndexDocuments, Query},
+    brainml::{Document, IndexDocuments, ListDocuments, Query},
     fault::Fault,
 };
 
@@ -21,6 +21,8 @@ const LONGEST_METADATA: usize = 16 << 10;
 const LONGEST_QUERY: usize = 8 << 10;
 /// Results of a query.
 const MOST_RESULTS: u32 = 1000;
+/// Documents of one part of a list.
+const MOST_LISTED: u32 = 1000;
 
 /// Checks a collection's name.
 ///
@@ -84,6 +86,20 @@ pub(crate) fn check_query(query: &Query) -> Result<(), Fault> {
     let rule = format!("top_k must be 1 to {MOST_RESULTS}, not {}", query.top_k);
     check((1..=MOST_RESULTS).contains(&query.top_k), "top_k", rule)?;
     query.filter.as_ref().map_or(Ok(()), filter::check)
+}
+
+/// Checks what part of a list of documents is asked for; answers how many.
+///
+/// # Errors
+/// Unprocessable, naming the parameter.
+pub(crate) fn check_listed(request: &ListDocuments) -> Result<usize, Fault> {
+    let limit = request.limit;
+    let rule = format!("limit must be 1 to {MOST_LISTED}, not {limit}");
+    check((1..=MOST_LISTED).contains(&limit), "limit", rule)?;
+    let length = request.query.as_ref().map_or(0, String::len);
+    let rule = format!("the query has {length} bytes; {LONGEST_ID} are allowed");
+    check(length <= LONGEST_ID, "query", rule)?;
+    Ok(usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 fn check(holds: bool, param: &str, rule: impl Into<String>) -> Result<(), Fault> {

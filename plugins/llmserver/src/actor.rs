@@ -143,6 +143,7 @@ fn extract_model(created: i64) -> Model {
         created,
         owned_by: "bkg".to_owned(),
         task: ModelTask::Chat,
+        capabilities: ModelTask::Chat.capabilities(),
         engine: "extract".to_owned(),
         dimensions: None,
         context: None,

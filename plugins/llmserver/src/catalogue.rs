@@ -162,6 +162,7 @@ fn describe(id: String, path: &Path) -> Option<Model> {
         created: i64::try_from(age.as_secs()).unwrap_or_default(),
         owned_by: "bkg".to_owned(),
         task: ModelTask::Embedding,
+        capabilities: ModelTask::Embedding.capabilities(),
         engine: "burn".to_owned(),
         dimensions: u32::try_from(config.hidden_size).ok(),
         context: u32::try_from(config.window).ok(),

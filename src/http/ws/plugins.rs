@@ -62,11 +62,12 @@ fn frames(directory: Directory) -> impl Stream<Item = Frame> {
     stream::once(async { first }).chain(rest)
 }
 
-/// Whether nothing but counters differs.
+/// Whether nothing but figures differs.
 fn same(old: &PluginState, now: &PluginState) -> bool {
     let plain = |state: &PluginState| PluginState {
         calls: Default::default(),
         latency: Default::default(),
+        memory_bytes: None,
         ..state.clone()
     };
     plain(old) == plain(now)

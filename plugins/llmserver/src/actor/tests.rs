@@ -3,7 +3,7 @@
 use messages::{
     fault::FaultKind,
     line::Directory,
-    llmserver::{Completion, EmbedInput},
+    llmserver::{Completion, EmbedInput, ModelCapability},
 };
 use serde_json::{Value, json};
 
@@ -65,6 +65,9 @@ async fn models_here_and_at_upstreams_are_listed_with_their_task() {
     let of = |id: &str| listed.iter().find(|model| model.id == id).unwrap();
     assert_eq!(of("big").owned_by, "far");
     assert_eq!(of("vectors").task, ModelTask::Embedding);
+    assert_eq!(of("vectors").capabilities, [ModelCapability::Embeddings]);
+    assert_eq!(of("big").capabilities, [ModelCapability::Chat]);
+    assert_eq!(of("bkg-extract").capabilities, [ModelCapability::Chat]);
     assert_eq!(of("all-MiniLM-L6-v2").engine, "burn");
 }
 

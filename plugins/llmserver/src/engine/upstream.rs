@@ -87,6 +87,7 @@ impl Upstreams {
                     created,
                     owned_by: upstream.name().to_owned(),
                     task,
+                    capabilities: task.capabilities(),
                     engine: "upstream".to_owned(),
                     dimensions: None,
                     context: None,
