@@ -24,7 +24,7 @@ FROM := --from $(CURDIR)/vendor/models/$(MODEL)
 SOURCES := --config "$(CURDIR)/vendor/cargo/config.toml"
 endif
 
-.PHONY: run build test lint fmt bench load fuzz deny models tools nextest venv vendor
+.PHONY: run build binary test lint fmt docs staging-check bench load fuzz deny models tools nextest venv vendor
 
 run: build
 	@[ -f $(DATA)/models/$(MODEL)/model.safetensors ] || target/release/bkg --data-dir $(DATA) models pull $(MODEL) $(FROM) \
@@ -33,6 +33,22 @@ run: build
 
 build: tools
 	cargo build $(SOURCES) --release --locked
+
+# The program as it is released: no path of this machine is in it, so that the same sources make the
+# same bytes in another folder. Flags of one's own make other bytes.
+DIST := target/dist
+CRATES = $(or $(wildcard $(CURDIR)/vendor/crates),$(wildcard $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src/*))
+binary: tools
+	cargo fetch $(SOURCES) --locked
+	$(MAKE) --no-print-directory remapped
+
+.PHONY: remapped
+remapped: export CARGO_INCREMENTAL := 0
+remapped: export RUSTFLAGS = --remap-path-prefix=$(CURDIR)=/bkg $(foreach crates,$(CRATES),--remap-path-prefix=$(crates)=/crates)
+remapped: export CFLAGS = -ffile-prefix-map=$(CURDIR)=/bkg $(foreach crates,$(CRATES),-ffile-prefix-map=$(crates)=/crates)
+remapped: export CXXFLAGS = $(CFLAGS)
+remapped:
+	cargo build $(SOURCES) --release --locked --target-dir $(DIST)
 
 test: tools nextest lint deny models venv
 	@[ -d "$${BKG_TEST_DATA:-../shared/data}" ] || echo "bkg: SKIPPED: tests on data that cannot be shipped; set BKG_TEST_DATA" >&2
@@ -48,6 +64,16 @@ lint: tools
 
 fmt:
 	cargo fmt --all
+
+# docs/reference says what the program says of itself; a test holds the two together.
+docs: tools
+	BKG_UPDATE_DOCS=1 cargo test $(SOURCES) --workspace --locked --test it reference::
+
+# `make staging-check URL=https://… ORIGIN=https://… CA=root.pem` looks at a gateway from outside.
+# CA and ORIGIN may be left out; BKG_CHECK_PASSWORD in the environment has the session looked at too.
+staging-check: tools
+	@[ -n "$(URL)" ] || { echo "bkg: which one? make staging-check URL=https://…" >&2; exit 2; }
+	python3 docker/staging_check.py '$(URL)' --origin '$(ORIGIN)' $(if $(CA),--ca '$(CA)')
 
 bench: tools models
 	BKG_TEST_MODELS=$(CURDIR)/$(MODELS) cargo bench $(SOURCES) --locked

@@ -16,6 +16,7 @@ mod plugins;
 mod query;
 mod restore;
 mod serve;
+mod settings;
 mod usage;
 mod users;
 
@@ -84,6 +85,8 @@ enum Command {
     Restore(restore::Restore),
     /// Tells whether the gateway is well.
     Health,
+    /// Lists every setting: its value here, its default and what it is for.
+    Settings,
 }
 
 /// Why a command failed.
@@ -199,6 +202,7 @@ async fn dispatch(args: Args) -> Result<(), CliError> {
         Command::Backup(command) => backup::run(&settings, command, json).await,
         Command::Restore(command) => restore::run(&settings, &command, json),
         Command::Health => health::run(&settings, json).await,
+        Command::Settings => settings::run(&settings, json),
     }
 }
 

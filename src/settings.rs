@@ -15,16 +15,19 @@ use config::{
     Config, ConfigBuilder, ConfigError, Environment, File, FileFormat, Source,
     builder::DefaultState,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 mod list;
 mod network;
+mod reference;
 mod seconds;
 mod web_origin;
 
+use self::reference::{Described, Field};
 pub use self::{
     list::List,
     network::{Network, NetworkError},
+    reference::Reference,
     seconds::Seconds,
     web_origin::{WebOrigin, WebOriginError},
 };
@@ -43,6 +46,16 @@ macro_rules! settings {
             impl Default for $group {
                 fn default() -> Self {
                     Self { $($field: $default,)* }
+                }
+            }
+
+            impl Described for $group {
+                fn kind() -> String {
+                    stringify!($group).to_owned()
+                }
+
+                fn fields() -> Vec<Field> {
+                    vec![$(Field::of::<$type>(stringify!($field), concat!($($doc),*)),)*]
                 }
             }
         )*
@@ -194,9 +207,15 @@ pub enum LogFormat {
 }
 
 /// A text that is never shown.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(pub String);
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("(secret)")
+    }
+}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -224,6 +243,9 @@ pub enum SettingsError {
     /// A file that was named does not exist.
     #[error("settings: there is no file {0}")]
     NoFile(PathBuf),
+    /// A value that cannot be shown as text.
+    #[error("settings: {0}")]
+    Untold(serde_json::Error),
 }
 
 impl SettingsError {

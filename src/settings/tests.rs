@@ -122,3 +122,22 @@ fn a_wrong_entry_of_a_list_names_key_and_source() {
     assert!(text.contains("server.trusted_proxies"), "{text}");
     assert!(text.contains("environment"), "{text}");
 }
+
+#[test]
+fn the_reference_tells_every_setting_and_no_secret() {
+    let env = environment(&[
+        ("BKG_ADMIN_PASSWORD", "hunter2"),
+        ("BKG_UPSTREAMS__PROXY", "http://me:hunter2@proxy:3128"),
+        ("BKG_SERVER__PORT", "7"),
+    ]);
+    let settings = Settings::load(&Flags::default(), env).unwrap();
+    let all = settings.reference().unwrap();
+    let text = serde_json::to_string(&all).unwrap();
+    assert!(!text.contains("hunter2"), "{text}");
+    let port = all.iter().find(|one| one.key == "server.port").unwrap();
+    assert_eq!(port.environment, "BKG_SERVER__PORT");
+    assert_eq!((&port.value, &port.default), (&7.into(), &43119.into()));
+    for one in &all {
+        assert!(one.doc.ends_with('.'), "{}: {}", one.key, one.doc);
+    }
+}

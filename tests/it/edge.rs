@@ -10,5 +10,5 @@ mod pages;
 pub mod raw;
 mod slow;
 mod sockets;
-mod tls;
+pub mod tls;
 mod wire;
