@@ -184,13 +184,17 @@ pub(crate) async fn change_password(
     Ok(opened(caller.edge().cookies, &session))
 }
 
-/// Makes a secret for one's authenticator. It counts once a code has confirmed it.
+/// Makes a secret for one's authenticator, by one's password. It counts once a code has confirmed it.
 #[utoipa::path(tag = "identity", responses(
-    (status = 200, body = TotpSecret), (status = 401, body = ErrorBody), (status = 409, body = ErrorBody)
+    (status = 200, body = TotpSecret), (status = 401, body = ErrorBody), (status = 409, body = ErrorBody),
+    (status = 429, body = ErrorBody)
 ), security(("session" = [])))]
 #[post("/auth/totp")]
-pub(crate) async fn begin_totp(caller: Allowed<Anyone>) -> Result<HttpResponse, Problem> {
-    let secret = caller.port().call(BeginTotp).await?;
+pub(crate) async fn begin_totp(
+    caller: Allowed<Anyone>,
+    body: Json<BeginTotp>,
+) -> Result<HttpResponse, Problem> {
+    let secret = caller.port().call(body.into_inner()).await?;
     Ok(HttpResponse::Ok().json(secret))
 }
 

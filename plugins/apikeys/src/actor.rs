@@ -114,7 +114,7 @@ serve! {
     Login => |registry, call| registry.login(call.cx.origin(), call.body);
     Logout => |registry, call| registry.logout(call.cx.origin(), call.body);
     ChangePassword => |registry, call| registry.change_password(call.cx.origin(), call.body);
-    BeginTotp => |registry, call| registry.begin_totp(call.cx.origin());
+    BeginTotp => |registry, call| registry.begin_totp(call.cx.origin(), call.body);
     ConfirmTotp => |registry, call| registry.confirm_totp(call.cx.origin(), call.body);
     EndTotp => |registry, call| registry.end_totp(call.cx.origin(), call.body);
     Authenticate => |registry, call| registry.authenticate(call.body);

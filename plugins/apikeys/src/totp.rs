@@ -3,7 +3,7 @@
 
 use diesel::{prelude::*, sqlite::SqliteConnection};
 use messages::{
-    apikeys::{ConfirmTotp, EndTotp, TotpSecret},
+    apikeys::{BeginTotp, ConfirmTotp, EndTotp, TotpSecret},
     call::Origin,
     fault::Fault,
 };
@@ -82,9 +82,16 @@ pub(crate) fn wrong_code() -> Fault {
 }
 
 impl Registry {
-    /// Makes a secret that does not count yet; another one replaces it.
-    pub(crate) async fn begin_totp(&self, by: Origin) -> Result<TotpSecret, Fault> {
+    /// Makes a secret that does not count yet; another one replaces it. The password is asked for
+    /// anew: whoever finds a session open could else lock its user out for good.
+    pub(crate) async fn begin_totp(&self, by: Origin, ask: BeginTotp) -> Result<TotpSecret, Fault> {
         let user = self.own_user(&by).await?;
+        let now = self.clock.millis();
+        let paid = self.throttle.pay(now, by.address, &user.username)?;
+        if !self.is_password(&user, ask.password).await? {
+            return Err(refusal());
+        }
+        paid.take_back();
         if user.totp_confirmed {
             let told = "there is an authenticator already; turn it off first";
             return Err(Fault::conflict(told).with_code("totp_on"));

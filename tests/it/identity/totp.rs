@@ -36,7 +36,14 @@ async fn a_code_is_wanted_once_it_is_set_up_and_is_taken_once() {
         let request = gateway.anonymous(method, path).header(COOKIE, &cookie);
         answer(request.json(&body))
     };
-    let (status, told) = ask(Method::POST, "/auth/totp", json!({})).await;
+    let begin = |body| ask(Method::POST, "/auth/totp", body);
+    assert_eq!(begin(json!({})).await.0, 422, "the password is wanted");
+    let (status, told) = begin(json!({"password": "wrong horse"})).await;
+    assert_eq!(
+        (status, &told["error"]["code"]),
+        (401, &json!("invalid_credentials"))
+    );
+    let (status, told) = begin(json!({"password": PASSWORD})).await;
     assert_eq!(status, 200, "{told}");
     let secret = told["secret"].as_str().unwrap();
     assert!(

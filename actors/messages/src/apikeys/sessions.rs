@@ -53,8 +53,12 @@ pub struct ChangePassword {
 }
 
 /// Makes a secret for an authenticator; it counts once a code has confirmed it.
-#[derive(Debug, Clone)]
-pub struct BeginTotp;
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BeginTotp {
+    /// The user's password: whoever finds a session open must not bind a factor of his own to it.
+    pub password: String,
+}
 
 /// What an authenticator is to be told, this once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

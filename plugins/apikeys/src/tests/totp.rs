@@ -24,6 +24,12 @@ impl Authenticator {
     }
 }
 
+fn begin() -> BeginTotp {
+    BeginTotp {
+        password: PASSWORD.to_owned(),
+    }
+}
+
 fn with_code(code: &str) -> Login {
     Login {
         code: Some(code.to_owned()),
@@ -35,7 +41,7 @@ fn with_code(code: &str) -> Login {
 async fn with_authenticator() -> (House, Arc<Caller>, Authenticator) {
     let mut house = House::new();
     let admin = house.login().await.caller;
-    let told = house.ask_as(&admin, BeginTotp).await.unwrap();
+    let told = house.ask_as(&admin, begin()).await.unwrap();
     let authenticator = Authenticator::told(&told.secret);
     assert!(told.url.starts_with("otpauth://totp/bkg:admin?secret="));
     assert!(told.url.contains(&told.secret), "{}", told.url);
@@ -154,8 +160,8 @@ async fn a_secret_that_nobody_confirmed_does_not_count() {
         kind(house.ask_as(&admin, nothing.clone()).await),
         FaultKind::Conflict
     );
-    let first = house.ask_as(&admin, BeginTotp).await.unwrap();
-    let second = house.ask_as(&admin, BeginTotp).await.unwrap();
+    let first = house.ask_as(&admin, begin()).await.unwrap();
+    let second = house.ask_as(&admin, begin()).await.unwrap();
     assert_ne!(first, second);
     let code = Authenticator::told(&first.secret).code(&house);
     let wrong = house.ask_as(&admin, ConfirmTotp { code }).await;
@@ -166,7 +172,7 @@ async fn a_secret_that_nobody_confirmed_does_not_count() {
 #[tokio::test]
 async fn a_password_turns_it_off_and_an_admin_can_too() {
     let (mut house, admin, _) = with_authenticator().await;
-    let again = house.ask_as(&admin, BeginTotp).await;
+    let again = house.ask_as(&admin, begin()).await;
     assert_eq!(
         kind(again),
         FaultKind::Conflict,
@@ -179,7 +185,7 @@ async fn a_password_turns_it_off_and_an_admin_can_too() {
     assert_eq!(kind(wrong), FaultKind::Unauthenticated);
     house.ask_as(&admin, end(PASSWORD)).await.unwrap();
     house.login().await;
-    let told = house.ask_as(&admin, BeginTotp).await.unwrap();
+    let told = house.ask_as(&admin, begin()).await.unwrap();
     let code = Authenticator::told(&told.secret).code(&house);
     house.ask_as(&admin, ConfirmTotp { code }).await.unwrap();
     let change = UserChange {
@@ -193,12 +199,37 @@ async fn a_password_turns_it_off_and_an_admin_can_too() {
 }
 
 #[tokio::test]
+async fn a_session_that_somebody_found_open_binds_no_authenticator() {
+    let mut house = House::new();
+    let admin = house.login().await.caller;
+    let begun = house.ask_as(&admin, begin()).await.unwrap();
+    let guess = || BeginTotp {
+        password: "wrong horse".to_owned(),
+    };
+    assert_eq!(
+        kind(house.ask_as(&admin, guess()).await),
+        FaultKind::Unauthenticated
+    );
+    let code = Authenticator::told(&begun.secret).code(&house);
+    let confirm = ConfirmTotp { code };
+    house
+        .ask_as(&admin, confirm)
+        .await
+        .expect("the guess replaced no secret");
+    for _ in 0..9 {
+        drop(house.ask_as(&admin, guess()).await);
+    }
+    let many = house.ask_as(&admin, guess()).await;
+    assert_eq!(kind(many), FaultKind::LimitReached, "no faster than log-in");
+}
+
+#[tokio::test]
 async fn a_key_has_no_authenticator_and_no_password() {
     let mut house = House::new();
     let made = house.key(key(&[Scope::EVERYTHING])).await;
     let caller = house.recognise(&made.key).await.unwrap().caller;
     assert_eq!(
-        kind(house.ask_as(&caller, BeginTotp).await),
+        kind(house.ask_as(&caller, begin()).await),
         FaultKind::Conflict
     );
     let end = EndTotp {
@@ -219,7 +250,7 @@ async fn a_key_has_no_authenticator_and_no_password() {
 async fn a_confirmation_that_was_outrun_turns_nothing_on_and_says_so() {
     let mut house = House::new();
     let admin = house.login().await.caller;
-    let told = house.ask_as(&admin, BeginTotp).await.unwrap();
+    let told = house.ask_as(&admin, begin()).await.unwrap();
     let code = Authenticator::told(&told.secret).code(&house);
     // As if another beginning had come between the look and the write: no row fits any more.
     let outrun = |conn: &mut diesel::SqliteConnection| {
