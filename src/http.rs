@@ -26,7 +26,7 @@ pub(crate) mod ws;
 
 use std::{path::Path, sync::Arc, time::Instant};
 
-use messages::{apikeys::Credentials, line::Directory};
+use messages::{apikeys::Credentials, line::Directory, upstreams::UpstreamBoard};
 use utoipa_actix_web::{scope, service_config::ServiceConfig};
 
 pub(crate) use self::drain::Drain;
@@ -42,6 +42,8 @@ pub(crate) struct Edge {
     pub(crate) directory: Directory,
     /// The published keys and sessions.
     pub(crate) credentials: Arc<Credentials>,
+    /// How requests to upstreams went.
+    pub(crate) upstreams: Arc<UpstreamBoard>,
     /// The log's ring, for the sockets.
     pub(crate) logs: ws::Logs,
     /// The readers of the sockets.

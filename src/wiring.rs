@@ -24,6 +24,7 @@ use messages::{
     line::Directory,
     llmserver::{Chat, Complete},
     plugin::Policy,
+    upstreams::UpstreamBoard,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -65,6 +66,7 @@ pub(crate) use self::backups::{BackupError, move_out, restore};
 pub(crate) struct House {
     directory: Directory,
     credentials: Arc<Credentials>,
+    upstreams: Arc<UpstreamBoard>,
     store: Store,
     supervisor: Handle,
     telemetry: Telemetry,
@@ -78,7 +80,8 @@ impl House {
         let store = Store::open(&settings.data_dir)?;
         let directory = Directory::default();
         let credentials = Arc::<Credentials>::default();
-        let registry = registry(settings, &directory, &store, &credentials)?;
+        let upstreams = Arc::<UpstreamBoard>::default();
+        let registry = registry(settings, &directory, &store, &credentials, &upstreams)?;
         let overrides = overrides(&store)?;
         let supervisor =
             RootSupervisor::start(registry, baseline(settings)?, overrides, keep(&store))
@@ -86,6 +89,7 @@ impl House {
         Ok(Self {
             directory,
             credentials,
+            upstreams,
             store,
             supervisor,
             telemetry,
@@ -103,6 +107,7 @@ impl House {
         web::Data::new(Edge {
             directory: self.directory.clone(),
             credentials: self.credentials.clone(),
+            upstreams: self.upstreams.clone(),
             logs: self.telemetry.ring(),
             readers: Arc::new(Readers::new(
                 server.socket_silence_seconds.into(),
@@ -181,6 +186,7 @@ fn registry(
     directory: &Directory,
     store: &Store,
     credentials: &Arc<Credentials>,
+    upstreams: &Arc<UpstreamBoard>,
 ) -> Result<Registry, StartError> {
     let mut registry = Registry::new(directory.clone());
     let password = settings.admin_password.clone().map(|secret| secret.0);
@@ -191,7 +197,7 @@ fn registry(
     });
     let models = settings.models_dir();
     let reach = reach(&settings.upstreams)?;
-    let allowed = reach.clone();
+    let (allowed, board) = (reach.clone(), upstreams.clone());
     let chats = settings.server.chats_at_once;
     registry.add(
         Policy {
@@ -200,7 +206,7 @@ fn registry(
         },
         defaults::<llmserver::Settings>(llmserver::Settings::check)
             .saved_only_if(move |settings| llmserver::Settings::check_reach(settings, &allowed)),
-        move |host| Llmserver::new(host, models.clone(), &reach),
+        move |host| Llmserver::new(host, models.clone(), &reach, &board),
     );
     let (rows, indexes) = (store.clone(), settings.data_dir.join(backup::DERIVED));
     registry.add(

@@ -3,19 +3,20 @@
 //! Every figure but one is read from what others publish or count anyway: a scrape sends no message,
 //! so it answers whatever the plugins do. It has the store looked at, as readiness does and at most
 //! once a second for both. Label values are few whatever callers send: routes are those of the
-//! gateway, models are those that exist, and the rest is `other`.
+//! gateway, models and upstreams are those that exist, and the rest is `other`.
 
 mod gauges;
 mod page;
 mod plugins;
 mod process;
 pub(crate) mod requests;
+mod upstreams;
 
 use actix_web::{HttpResponse, get, http::header::CONTENT_TYPE, web};
 use messages::fault::Fault;
 use prometheus_client::{encoding::text::encode, registry::Registry};
 
-use self::{gauges::Gauges, plugins::Plugins, process::Process};
+use self::{gauges::Gauges, plugins::Plugins, process::Process, upstreams::Upstreams};
 use super::{
     caller::{Allowed, Anyone},
     error::Problem,
@@ -34,11 +35,13 @@ pub(crate) async fn read_metrics(caller: Allowed<Anyone>) -> Result<HttpResponse
     let writable = edge.store.look().await.is_ok();
     let (requests, gauges) = (edge.requests.figures(), Gauges::of(edge, writable));
     let plugins = Plugins::of(&edge.directory);
+    let upstreams = Upstreams::of(&edge.upstreams);
     // Reading about the process and the files may block.
     let written = web::block(move || {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(requests));
         registry.register_collector(Box::new(plugins));
+        registry.register_collector(Box::new(upstreams));
         registry.register_collector(Box::new(gauges));
         registry.register_collector(Box::new(Process));
         let mut text = String::new();

@@ -87,6 +87,9 @@ pub struct Indexed {
     pub indexed: u64,
     /// The collection's revision that holds them.
     pub revision: u64,
+    /// Tokens that the embedding model has read for this request.
+    #[serde(default)]
+    pub tokens: u64,
 }
 
 /// Takes a document out.
@@ -267,6 +270,9 @@ pub struct Results {
     pub revision: u64,
     /// Whether a leg was missing or behind the revision.
     pub degraded: bool,
+    /// Tokens of the question that the embedding model has read.
+    #[serde(default)]
+    pub tokens: u64,
 }
 
 /// One result.

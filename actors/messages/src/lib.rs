@@ -19,4 +19,5 @@ pub mod port;
 pub mod stream;
 pub mod supervisor;
 pub mod traffic;
+pub mod upstreams;
 pub mod usage;

@@ -7,13 +7,19 @@ use std::{
 };
 
 use futures_util::Stream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::DropGuard;
 
 use crate::{call::Cx, fault::Fault};
 
 /// How a stream ended, apart from its items so that a full channel cannot lose it.
 type End = Arc<OnceLock<Option<Fault>>>;
+
+/// Bytes of weighed items that may wait for their reader, however few they are.
+pub const MOST_UNREAD: u32 = 2 << 20;
+
+/// An item, and the room that it takes until it is read.
+type Placed<T> = (T, Option<OwnedSemaphorePermit>);
 
 /// The worker's end. Holds the call's context, and with it the permit, until the work is done.
 ///
@@ -22,15 +28,17 @@ type End = Arc<OnceLock<Option<Fault>>>;
 /// [`Crashed`](crate::fault::FaultKind::Crashed) fault rather than an answer cut short.
 #[derive(Debug)]
 pub struct Outlet<T> {
-    items: mpsc::Sender<T>,
-    end: End,
+    /// Dropped first, so that the permit is back before the reader learns of the end.
     cx: Cx,
+    items: mpsc::Sender<Placed<T>>,
+    room: Arc<Semaphore>,
+    end: End,
 }
 
 /// The reader's end: a [`Stream`] of items that ends after the last one or after a fault.
 #[derive(Debug)]
 pub struct Deltas<T> {
-    items: mpsc::Receiver<T>,
+    items: mpsc::Receiver<Placed<T>>,
     end: End,
     ended: bool,
     _cancel: DropGuard,
@@ -43,6 +51,7 @@ pub(crate) fn channel<T: Send + 'static>(cx: Cx, capacity: usize) -> (Outlet<T>,
     (
         Outlet {
             items: sender,
+            room: Arc::new(Semaphore::new(usize::try_from(MOST_UNREAD).unwrap_or(1))),
             end: end.clone(),
             cx,
         },
@@ -68,6 +77,26 @@ impl<T: Send + 'static> Outlet<T> {
     /// [`TimedOut`](crate::fault::FaultKind::TimedOut) (which the reader gets too) when the
     /// deadline has passed. Either way the worker should return.
     pub async fn send(&self, item: T) -> Result<(), Fault> {
+        self.place(async { self.items.send((item, None)).await.ok() })
+            .await
+    }
+
+    /// The same for an item of `bytes`, which also waits until so much less than [`MOST_UNREAD`] is
+    /// unread. One that is larger waits until it is alone.
+    ///
+    /// # Errors
+    /// As [`Outlet::send`].
+    pub async fn send_weighed(&self, item: T, bytes: usize) -> Result<(), Fault> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(MOST_UNREAD);
+        self.place(async {
+            let room = self.room.clone().acquire_many_owned(bytes).await.ok()?;
+            self.items.send((item, Some(room))).await.ok()
+        })
+        .await
+    }
+
+    /// Waits for `sending`, which gives nothing where the reader has gone.
+    async fn place(&self, sending: impl Future<Output = Option<()>>) -> Result<(), Fault> {
         tokio::select! {
             biased;
             () = self.cx.cancel().cancelled() => Err(gone()),
@@ -76,7 +105,7 @@ impl<T: Send + 'static> Outlet<T> {
                 self.end_with(Some(fault.clone()));
                 Err(fault)
             }
-            sent = self.items.send(item) => sent.map_err(|_| gone()),
+            sent = sending => sent.ok_or_else(gone),
         }
     }
 
@@ -88,7 +117,7 @@ impl<T: Send + 'static> Outlet<T> {
         if self.cx.is_over() {
             return Err(gone());
         }
-        self.items.blocking_send(item).map_err(|_| gone())
+        self.items.blocking_send((item, None)).map_err(|_| gone())
     }
 
     /// Says that the stream is complete.
@@ -130,7 +159,7 @@ impl<T> Stream for Deltas<T> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match self.items.poll_recv(cx) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(item)) => Poll::Ready(Some(Ok(item))),
+            Poll::Ready(Some((item, _room))) => Poll::Ready(Some(Ok(item))),
             Poll::Ready(None) => Poll::Ready(self.closing_fault().map(Err)),
         }
     }
@@ -140,7 +169,7 @@ impl<T> Deltas<T> {
     /// The next item, a fault that ended the stream early, or nothing after the last item.
     pub async fn next(&mut self) -> Option<Result<T, Fault>> {
         match self.items.recv().await {
-            Some(item) => Some(Ok(item)),
+            Some((item, _room)) => Some(Ok(item)),
             None => self.closing_fault().map(Err),
         }
     }
@@ -203,6 +232,25 @@ mod tests {
         drop(deltas);
         assert!(token.is_cancelled());
         assert_eq!(outlet.send(1).await.unwrap_err().kind, FaultKind::Cancelled);
+    }
+
+    #[tokio::test]
+    async fn a_few_large_items_wait_for_their_reader_as_many_small_ones_do() {
+        let (outlet, mut deltas) = open(LONG, 8);
+        let most = usize::try_from(MOST_UNREAD).unwrap();
+        outlet.send_weighed(1, most / 2).await.unwrap();
+        outlet.send_weighed(2, most / 2).await.unwrap();
+        let mut third = Box::pin(outlet.send_weighed(3, 2 * most));
+        let waits = async |third: &mut _| {
+            let moment = Duration::from_millis(10);
+            tokio::time::timeout(moment, third).await.is_err()
+        };
+        assert!(waits(&mut third).await);
+        assert_eq!(deltas.next().await, Some(Ok(1)));
+        assert!(waits(&mut third).await);
+        assert_eq!(deltas.next().await, Some(Ok(2)));
+        third.await.unwrap();
+        assert_eq!(deltas.next().await, Some(Ok(3)));
     }
 
     #[tokio::test]

@@ -1,6 +1,9 @@
 //! Gives chunks their vectors, whoever makes them.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{
+    Arc, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use messages::{
     fault::{Fault, FaultKind},
@@ -22,6 +25,28 @@ const CHUNKS_A_CALL: usize = 32;
 
 type Vectors = Vec<(i64, Vec<f32>)>;
 
+/// Who embeds, and what that has cost so far.
+#[derive(Debug)]
+pub(crate) struct Embedder {
+    port: Port<Embed>,
+    tokens: AtomicU64,
+}
+
+impl Embedder {
+    /// Nothing has been read yet.
+    pub(crate) fn new(port: Port<Embed>) -> Self {
+        Self {
+            port,
+            tokens: AtomicU64::new(0),
+        }
+    }
+
+    /// Tokens read so far.
+    pub(crate) fn tokens(&self) -> u64 {
+        self.tokens.load(Relaxed)
+    }
+}
+
 impl Library {
     /// Embeds chunks of a collection, keeps the vectors, and makes them searchable.
     ///
@@ -32,7 +57,7 @@ impl Library {
         &self,
         collection: &Arc<Collection>,
         chunks: Vec<i64>,
-        port: &Port<Embed>,
+        embedder: &Embedder,
     ) -> Result<(), Fault> {
         for batch in chunks.chunks(CHUNKS_A_CALL) {
             let _no_one_else = collection.embedding.lock().await;
@@ -44,7 +69,7 @@ impl Library {
             if texts.is_empty() {
                 continue;
             }
-            self.embed_texts(collection, texts, port).await?;
+            self.embed_texts(collection, texts, embedder).await?;
         }
         Ok(())
     }
@@ -81,12 +106,12 @@ impl Library {
         &self,
         collection: &Arc<Collection>,
         texts: Vec<Unembedded>,
-        port: &Port<Embed>,
+        embedder: &Embedder,
     ) -> Result<(), Fault> {
-        match self.call(&texts, port).await {
+        match self.call(&texts, embedder).await {
             Ok((model, vectors)) => self.keep(collection, model, vectors).await,
             Err(fault) if may_be_the_texts(&fault) => {
-                self.embed_singly(collection, texts, port).await
+                self.embed_singly(collection, texts, embedder).await
             }
             Err(fault) => Err(fault),
         }
@@ -98,12 +123,12 @@ impl Library {
         &self,
         collection: &Arc<Collection>,
         texts: Vec<Unembedded>,
-        port: &Port<Embed>,
+        embedder: &Embedder,
     ) -> Result<(), Fault> {
         let (mut refused, mut crashed, mut works) = (Vec::new(), Vec::new(), false);
         for text in texts {
             let chunk = text.chunk;
-            match self.call(&[text], port).await {
+            match self.call(&[text], embedder).await {
                 Ok((model, vectors)) => {
                     works = true;
                     self.keep(collection, model, vectors).await?;
@@ -146,10 +171,10 @@ impl Library {
     async fn call(
         &self,
         texts: &[Unembedded],
-        port: &Port<Embed>,
+        embedder: &Embedder,
     ) -> Result<(Model, Vectors), Fault> {
         let inputs = texts.iter().map(|text| text.text.clone()).collect();
-        let (model, vectors) = self.vectors(inputs, port).await?;
+        let (model, vectors) = self.vectors(inputs, embedder).await?;
         Ok((
             model,
             texts.iter().map(|text| text.chunk).zip(vectors).collect(),
@@ -164,17 +189,17 @@ impl Library {
     pub(crate) async fn vectors(
         &self,
         texts: Vec<String>,
-        port: &Port<Embed>,
+        embedder: &Embedder,
     ) -> Result<(Model, Vec<Vec<f32>>), Fault> {
         let asked = texts.len();
         let inputs = texts.into_iter().map(EmbedInput::Text).collect();
-        let answer = port
-            .call(Embed {
-                model: None,
-                inputs,
-                dimensions: None,
-            })
-            .await?;
+        let ask = Embed {
+            model: None,
+            inputs,
+            dimensions: None,
+        };
+        let answer = embedder.port.call(ask).await?;
+        embedder.tokens.fetch_add(answer.prompt_tokens, Relaxed);
         let vectors: Result<Vec<_>, _> = answer.vectors.iter().map(|v| normalised(v)).collect();
         let vectors =
             vectors.map_err(|error| Fault::unprocessable(format!("{}: {error}", answer.model)))?;

@@ -15,6 +15,7 @@ use crate::{
     changes::parse_metadata,
     chunker::ChunkSizes,
     collection::{Collection, unknown},
+    embedder::Embedder,
     finish::to_the_end,
     index::Index,
     library::Library,
@@ -75,7 +76,8 @@ impl Library {
         self.wake.notify_one();
         collection.catch_up(&self.host, &self.store).await?;
         let count = upserted.documents.len();
-        let embed = self.embed_documents(collection, upserted.documents, cx);
+        let embedder = Embedder::new(self.embed.within(cx));
+        let embed = self.embed_documents(collection, upserted.documents, &embedder);
         let left = cx.deadline().saturating_duration_since(Instant::now());
         match timeout(EMBEDDING_WAIT.min(left / 2), embed).await {
             Ok(Ok(())) => (),
@@ -83,7 +85,20 @@ impl Library {
             Err(_) => log::debug!("the rest of {} will be embedded later", collection.name),
         }
         self.wake.notify_one();
-        Ok(indexed(count, collection.written()))
+        Ok(Indexed {
+            tokens: self.cost(&embedder, upserted.bytes),
+            ..indexed(count, collection.written())
+        })
+    }
+
+    /// What was read for a request with so many new bytes: at least a quarter of them, since the
+    /// keeper reads what the request did not wait for.
+    fn cost(&self, embedder: &Embedder, bytes: usize) -> u64 {
+        let likely = u64::try_from(bytes.div_ceil(4)).unwrap_or(u64::MAX);
+        match self.last_model() {
+            Some(_) => embedder.tokens().max(likely),
+            None => embedder.tokens(),
+        }
     }
 
     /// Embeds what these documents lack. Without an embedder they are found by their words, and the
@@ -92,7 +107,7 @@ impl Library {
         &self,
         collection: &Arc<Collection>,
         documents: Vec<i64>,
-        cx: &Cx,
+        embedder: &Embedder,
     ) -> Result<(), Fault> {
         let lacking = move |_: &Collection, index: &Index| {
             let chunks = documents
@@ -103,7 +118,7 @@ impl Library {
                 .collect()
         };
         let chunks = collection.look(&self.host, lacking).await?;
-        self.embed(collection, chunks, &self.embed.within(cx)).await
+        self.embed(collection, chunks, embedder).await
     }
 }
 
@@ -156,6 +171,7 @@ fn indexed(documents: usize, revision: i64) -> Indexed {
     Indexed {
         indexed: u64::try_from(documents).unwrap_or(u64::MAX),
         revision: revision.cast_unsigned(),
+        tokens: 0,
     }
 }
 

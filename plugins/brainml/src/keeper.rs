@@ -5,7 +5,10 @@ use std::{ops::Bound, sync::Arc, time::Duration};
 use messages::fault::Fault;
 use tokio::time::{sleep, timeout};
 
-use crate::{collection::Collection, guide::GuideDocument, index::Index, library::Library, rows};
+use crate::{
+    collection::Collection, embedder::Embedder, guide::GuideDocument, index::Index,
+    library::Library, rows,
+};
 
 /// The first wait after an embedder that did not answer; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -111,7 +114,8 @@ impl Library {
         };
         let lacking: Vec<i64> = collection.look(&self.host, lacking).await?;
         let last = lacking.last().copied();
-        self.embed(collection, lacking, &self.embed).await?;
+        let embedder = Embedder::new(self.embed.clone());
+        self.embed(collection, lacking, &embedder).await?;
         Ok(last)
     }
 

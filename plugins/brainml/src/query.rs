@@ -13,6 +13,7 @@ use crate::{
     analyzer::Analyzer,
     changes::parse_metadata,
     collection::Collection,
+    embedder::Embedder,
     library::Library,
     limits,
     rows::{self, ChunkRow},
@@ -39,9 +40,10 @@ pub(crate) async fn query(library: Arc<Library>, query: Query, cx: Cx) -> Result
     };
     // Late indexes are searched as they are; the answer says so.
     let _ = timeout(LOADING_WAIT, loading).await;
+    let embedder = Embedder::new(library.embed.within(&cx));
     let vector = match query.mode {
         Mode::Lexical => None,
-        _ => library.question_vector(&query.query, &cx).await,
+        _ => library.question_vector(&query.query, &embedder).await,
     };
     let searched = collections.clone();
     let ranking = move || rank(&searched, query, vector);
@@ -58,6 +60,7 @@ pub(crate) async fn query(library: Arc<Library>, query: Query, cx: Cx) -> Result
         results,
         revision: ranking.revision.cast_unsigned(),
         degraded,
+        tokens: embedder.tokens(),
     })
 }
 
@@ -119,9 +122,15 @@ impl Library {
     }
 
     /// The question's vector with the hash of its model, unless nobody can make it.
-    async fn question_vector(&self, question: &str, cx: &Cx) -> Option<(String, Vec<f32>)> {
-        let port = self.embed.within(cx);
-        let asked = timeout(VECTOR_WAIT, self.vectors(vec![question.to_owned()], &port));
+    async fn question_vector(
+        &self,
+        question: &str,
+        embedder: &Embedder,
+    ) -> Option<(String, Vec<f32>)> {
+        let asked = timeout(
+            VECTOR_WAIT,
+            self.vectors(vec![question.to_owned()], embedder),
+        );
         match asked.await {
             Ok(Ok((model, vectors))) => Some((model.hash, vectors.into_iter().next()?)),
             Ok(Err(fault)) => {

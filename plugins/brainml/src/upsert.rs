@@ -45,6 +45,12 @@ impl Prepared {
                 .collect(),
         }
     }
+
+    /// Those that a model reads.
+    fn bytes(&self) -> usize {
+        let title = self.title.as_deref().unwrap_or_default();
+        self.text.len().saturating_add(title.len())
+    }
 }
 
 fn content_hash(title: Option<&str>, text: &str) -> Vec<u8> {
@@ -69,6 +75,8 @@ pub(crate) struct Upserted {
     pub(crate) revision: i64,
     /// The rows of the documents, each once.
     pub(crate) documents: Vec<i64>,
+    /// Bytes of titles and texts that are new.
+    pub(crate) bytes: usize,
 }
 
 #[derive(Queryable, Selectable)]
@@ -88,8 +96,11 @@ pub(crate) fn upsert(
 ) -> QueryResult<Upserted> {
     let mut revision = None;
     let mut rows = std::collections::BTreeSet::new();
+    let mut bytes = 0_usize;
     for document in documents {
-        rows.insert(put(conn, collection, document, &mut revision)?);
+        let (row, new) = put(conn, collection, document, &mut revision)?;
+        rows.insert(row);
+        bytes = bytes.saturating_add(if new { document.bytes() } else { 0 });
     }
     let revision = match revision {
         Some(revision) => revision,
@@ -101,15 +112,17 @@ pub(crate) fn upsert(
     Ok(Upserted {
         revision,
         documents: rows.into_iter().collect(),
+        bytes,
     })
 }
 
+/// The document's row, and whether its content is new.
 fn put(
     conn: &mut SqliteConnection,
     collection: i64,
     document: &Prepared,
     revision: &mut Option<i64>,
-) -> QueryResult<i64> {
+) -> QueryResult<(i64, bool)> {
     use brainml_documents::dsl;
     let known = dsl::brainml_documents
         .filter(
@@ -131,7 +144,7 @@ fn put(
         && same_content
         && known.metadata == document.metadata
     {
-        return Ok(known.id);
+        return Ok((known.id, false));
     }
     let revision = match *revision {
         Some(revision) => revision,
@@ -146,10 +159,10 @@ fn put(
             diesel::update(dsl::brainml_documents.find(known.id))
                 .set(changed)
                 .execute(conn)?;
-            Ok(known.id)
+            Ok((known.id, false))
         }
-        Some(known) => replace(conn, known.id, document, revision),
-        None => insert(conn, collection, document, revision),
+        Some(known) => Ok((replace(conn, known.id, document, revision)?, true)),
+        None => Ok((insert(conn, collection, document, revision)?, true)),
     }
 }
 

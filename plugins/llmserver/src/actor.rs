@@ -8,6 +8,7 @@ use messages::{
     host::Host,
     llmserver::{Chat, Complete, Embed, ListModels, Model, ModelTask, PullModel},
     plugin::{Answer, Exports, Plugin, Serve},
+    upstreams::UpstreamBoard,
 };
 
 use crate::{
@@ -36,15 +37,20 @@ pub struct Llmserver {
 
 impl Llmserver {
     /// One life of the plugin, with its models in `models` and upstreams where `reach` allows them.
-    /// Models are loaded at their first use.
+    /// Models are loaded at their first use; requests to upstreams are counted on `board`.
     ///
     /// # Errors
     /// [`Unprocessable`](messages::fault::FaultKind::Unprocessable) with what is wrong in the
     /// settings, except in an upstream: one that cannot be used is logged and left out.
-    pub fn new(host: &Host, models: PathBuf, reach: &Reach) -> Result<Self, Fault> {
+    pub fn new(
+        host: &Host,
+        models: PathBuf,
+        reach: &Reach,
+        board: &UpstreamBoard,
+    ) -> Result<Self, Fault> {
         let settings: Arc<Settings> = Arc::new(host.settings()?);
         settings.check_bounds()?;
-        let upstreams = Arc::new(Upstreams::new(host, &settings.upstreams, reach));
+        let upstreams = Arc::new(Upstreams::new(host, &settings.upstreams, reach, board));
         let catalogue = Arc::new(Catalogue::new(host, models, settings.batch_tokens));
         // Puts a model back that is aside, so it comes before the look at what is there.
         let puller = Puller::new(host, catalogue.clone());

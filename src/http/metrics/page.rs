@@ -21,6 +21,12 @@ pub(super) struct Spread {
     pub(super) buckets: Vec<(f64, u64)>,
 }
 
+/// A label's value as it must be written: the encoder writes it as it comes.
+pub(super) fn label(text: &str) -> String {
+    let text = text.replace('\\', r"\\").replace('"', "\\\"");
+    text.replace('\n', r"\n")
+}
+
 impl<'a> Page<'a> {
     pub(super) fn new(encoder: DescriptorEncoder<'a>) -> Self {
         Self(encoder)

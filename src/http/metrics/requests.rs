@@ -11,7 +11,7 @@ use std::{
 
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
-use super::page::{Page, Spread};
+use super::page::{Page, Spread, label};
 use crate::http::tally::{CLIENT_CLOSED, Ended};
 
 /// What a label says of whatever is not worth a series of its own.
@@ -217,7 +217,13 @@ impl Collector for Figures {
             took,
         )?;
         let tokens = self.ended.models.iter().flat_map(|(model, tokens)| {
-            let series = |kind, count| ([("model", model.as_str()), ("kind", kind)], count);
+            let model = label(model);
+            let series = move |kind, count| {
+                (
+                    [("model", model.clone()), ("kind", String::from(kind))],
+                    count,
+                )
+            };
             [
                 series("prompt", tokens.prompt),
                 series("completion", tokens.completion),

@@ -112,6 +112,26 @@ async fn misbehave(socket: &mut TcpStream, model: &str, times: usize) {
             write(socket, "data: \"").await;
             endless(socket, &"x".repeat(1 << 20)).await;
         }
+        "long" => {
+            write(
+                socket,
+                &whole(&json!({"id": "x".repeat(9 << 20)}).to_string()),
+            )
+            .await
+        }
+        // Each object of two bytes is read into hundreds.
+        "puffed" => {
+            write(
+                socket,
+                &whole(&format!("[{}{{}}]", "{\"\":0},".repeat(1 << 20))),
+            )
+            .await
+        }
+        "large-events" => {
+            write(socket, STREAM).await;
+            let event = chunk(&"x".repeat(1_000_000), None);
+            endless(socket, &format!("data: {event}\n\n")).await;
+        }
         "cut" => write(socket, &format!("{STREAM}data: {}\n\n", chunk("a", None))).await,
         "silent" => {
             // Until the gateway leaves.
@@ -119,6 +139,11 @@ async fn misbehave(socket: &mut TcpStream, model: &str, times: usize) {
         }
         other => panic!("{other}"),
     }
+}
+
+fn whole(body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
 }
 
 async fn write(socket: &mut TcpStream, text: &str) {
@@ -179,6 +204,46 @@ async fn an_upstream_that_fails_lies_or_never_ends_is_a_clear_status_in_bounded_
 }
 
 #[tokio::test]
+async fn an_answer_that_is_long_or_huge_once_it_is_read_is_refused_with_what_to_do() {
+    let upstream = Hostile::start().await;
+    let gateway = upstream.join(&["long", "puffed"]).await;
+    let before = peak(&gateway);
+    for model in ["long", "puffed"] {
+        let response = ask(&gateway, model, false).await;
+        assert_eq!(response.status(), 502, "{model}");
+        let told: Value = response.json().await.unwrap();
+        let message = told["error"]["message"].as_str().unwrap();
+        assert!(message.contains("8 MiB"), "{model}: {message}");
+        assert!(message.contains("ask for fewer"), "{model}: {message}");
+        assert_eq!(upstream.times_asked(model), 1, "the next is as long");
+    }
+    let grown = peak(&gateway) - before;
+    assert!(grown < 100, "the process grew by {grown} MiB");
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_of_large_events_costs_little_memory() {
+    let upstream = Hostile::start().await;
+    let gateway = upstream.join(&["large-events"]).await;
+    let before = peak(&gateway);
+    let unread = ask(&gateway, "large-events", true).await;
+    assert_eq!(unread.status(), 200);
+    // What fits is taken at once; then the upstream waits.
+    let mut known = 0;
+    loop {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let now = peak(&gateway);
+        if now == known {
+            break;
+        }
+        known = now;
+    }
+    let grown = known - before;
+    assert!(grown < 28, "the process grew by {grown} MiB");
+    drop(unread);
+}
+
+#[tokio::test]
 async fn an_upstream_that_breaks_off_after_output_began_is_told_and_not_asked_again() {
     let upstream = Hostile::start().await;
     let gateway = upstream.join(&["cut"]).await;
@@ -201,6 +266,38 @@ async fn what_passes_is_tried_again_before_the_first_byte() {
     let gateway = upstream.join(&["passing"]).await;
     assert_eq!(ask(&gateway, "passing", false).await.status(), 200);
     assert_eq!(upstream.times_asked("passing"), 3);
+    let scrape = metrics(&gateway).await;
+    for line in [
+        "bkg_upstream_requests_total{upstream=\"passing\",outcome=\"failed\"} 2",
+        "bkg_upstream_requests_total{upstream=\"passing\",outcome=\"answered\"} 1",
+        "bkg_upstream_breaker_open{upstream=\"passing\"} 0",
+        "bkg_upstream_retries_total{upstream=\"passing\"} 2",
+    ] {
+        assert!(scrape.lines().any(|told| told == line), "{line}: {scrape}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstreams_name_cannot_break_the_metrics_and_ends_with_its_settings() {
+    let gateway = Gateway::start_with(&NO_MODEL).await;
+    let path = "/admin/plugins/llmserver/config";
+    let name = "a\"} 1\nb\\";
+    let upstream = json!({"name": name, "base_url": "http://127.0.0.1:1/v1", "models": ["m"]});
+    let body = json!({"settings": {"upstreams": [upstream]}});
+    let (status, told) = gateway.put(path, &body).await;
+    assert_eq!(status, 200, "{told}");
+    let scrape = metrics(&gateway).await;
+    let escaped = r#"bkg_upstream_retries_total{upstream="a\"} 1\nb\\"} 0"#;
+    assert!(scrape.lines().any(|told| told == escaped), "{scrape}");
+    let body = json!({"settings": {"upstreams": []}});
+    assert_eq!(gateway.put(path, &body).await.0, 200);
+    let scrape = metrics(&gateway).await;
+    assert!(!scrape.contains("{upstream="), "{scrape}");
+}
+
+async fn metrics(gateway: &Gateway) -> String {
+    let request = gateway.request(Method::GET, "/metrics");
+    request.send().await.unwrap().text().await.unwrap()
 }
 
 #[tokio::test]
@@ -214,6 +311,15 @@ async fn five_failures_within_thirty_seconds_spare_the_upstream_and_its_callers(
     assert_eq!(response.status(), 503);
     assert!(response.headers().contains_key(RETRY_AFTER));
     assert_eq!(upstream.times_asked("broken"), 5);
+    let scrape = metrics(&gateway).await;
+    for line in [
+        "bkg_upstream_requests_total{upstream=\"broken\",outcome=\"failed\"} 5",
+        "bkg_upstream_requests_total{upstream=\"broken\",outcome=\"answered\"} 0",
+        "bkg_upstream_breaker_open{upstream=\"broken\"} 1",
+        "bkg_upstream_retries_total{upstream=\"broken\"} 0",
+    ] {
+        assert!(scrape.lines().any(|told| told == line), "{line}: {scrape}");
+    }
     let gateway = &gateway;
     eventually("the log says that it is left alone", || async move {
         let path = "/admin/plugins/llmserver/logs?level=warn&limit=100";

@@ -69,7 +69,7 @@ impl Embedder {
             model_hash: format!("hash of {model}"),
             model,
             vectors,
-            prompt_tokens: 0,
+            prompt_tokens: 7,
         })
     }
 }

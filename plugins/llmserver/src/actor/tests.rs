@@ -11,7 +11,12 @@ use super::*;
 use crate::testing::{cx, host_in, models, near};
 
 fn plugin(settings: Value, models: PathBuf) -> Result<Llmserver, Fault> {
-    Llmserver::new(&host_in(&Directory::default(), settings), models, &near())
+    Llmserver::new(
+        &host_in(&Directory::default(), settings),
+        models,
+        &near(),
+        &UpstreamBoard::default(),
+    )
 }
 
 async fn ask<C: messages::call::Capability>(

@@ -12,6 +12,7 @@ mod refusal;
 pub(crate) mod route;
 mod setback;
 mod sse;
+mod weight;
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -19,6 +20,7 @@ use messages::{
     fault::Fault,
     host::Host,
     llmserver::{Model, ModelTask},
+    upstreams::UpstreamBoard,
 };
 
 use self::{client::Upstream, reach::Reach, route::Route};
@@ -35,14 +37,20 @@ pub(crate) struct Upstreams {
 
 impl Upstreams {
     /// Prepares a client for each; nothing is contacted yet. An upstream whose address or key
-    /// cannot be used is logged and left out.
-    pub(crate) fn new(host: &Host, settings: &[UpstreamSettings], reach: &Reach) -> Self {
+    /// cannot be used is logged and left out. All are counted on `board`.
+    pub(crate) fn new(
+        host: &Host,
+        settings: &[UpstreamSettings],
+        reach: &Reach,
+        board: &UpstreamBoard,
+    ) -> Self {
         let mut upstreams = Self {
             all: settings.to_vec(),
             ..Self::default()
         };
-        for one in settings {
-            match Upstream::new(host, one, reach) {
+        let meters = board.name(settings.iter().map(|one| &*one.name));
+        for (one, meter) in settings.iter().zip(meters) {
+            match Upstream::new(host, one, reach, meter) {
                 Ok(upstream) => upstreams.usable.push(Arc::new(upstream)),
                 Err(fault) => {
                     log::error!("{fault}; its models are left out");

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use messages::upstreams::UpstreamMeter;
 use tokio::time::Instant;
 
 /// So many failures within [`WINDOW`] open it.
@@ -43,6 +44,7 @@ impl Health {
 /// The breaker of one upstream.
 pub(super) struct Breaker {
     name: String,
+    meter: Arc<UpstreamMeter>,
     clock: Box<dyn Fn() -> Instant + Send + Sync>,
     inner: Mutex<Inner>,
 }
@@ -92,14 +94,20 @@ pub(super) struct Pass {
 }
 
 impl Breaker {
-    /// A closed one; `name` is the upstream's, for the log.
-    pub(super) fn new(name: &str) -> Arc<Self> {
-        Self::by_clock(name, Box::new(Instant::now))
+    /// A closed one; `name` is the upstream's, for the log, and `meter` tells others its state.
+    pub(super) fn new(name: &str, meter: Arc<UpstreamMeter>) -> Arc<Self> {
+        Self::by_clock(name, meter, Box::new(Instant::now))
     }
 
-    fn by_clock(name: &str, clock: Box<dyn Fn() -> Instant + Send + Sync>) -> Arc<Self> {
+    fn by_clock(
+        name: &str,
+        meter: Arc<UpstreamMeter>,
+        clock: Box<dyn Fn() -> Instant + Send + Sync>,
+    ) -> Arc<Self> {
+        meter.breaker(false);
         Arc::new(Self {
             name: name.to_owned(),
+            meter,
             clock,
             inner: Mutex::new(Inner {
                 state: State::Closed,
@@ -147,6 +155,7 @@ impl Breaker {
         match (health, inner.state) {
             (Health::Alive, State::Probing) => {
                 log::info!("upstream {} answers again", self.name);
+                self.meter.breaker(false);
                 inner.state = State::Closed;
                 inner.cool_down = COOL_DOWN;
                 inner.failures.clear();
@@ -175,6 +184,7 @@ impl Breaker {
             self.name,
             inner.cool_down.as_secs()
         );
+        self.meter.breaker(true);
         inner.failures.clear();
         inner.epoch += 1;
         inner.state = State::Open {
@@ -217,7 +227,7 @@ mod tests {
             let seconds = Arc::<AtomicU64>::default();
             let (start, passed) = (Instant::now(), seconds.clone());
             let clock = move || start + Duration::from_secs(passed.load(SeqCst));
-            let breaker = Breaker::by_clock("far", Box::new(clock));
+            let breaker = Breaker::by_clock("far", Arc::default(), Box::new(clock));
             Self { breaker, seconds }
         }
 

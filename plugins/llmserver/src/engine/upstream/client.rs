@@ -2,9 +2,14 @@
 
 use std::{env, sync::Arc, time::Duration};
 
-use messages::{call::Cx, fault::Fault, host::Host};
+use messages::{
+    call::Cx,
+    fault::Fault,
+    host::Host,
+    upstreams::{UpstreamMeter, UpstreamOutcome},
+};
 use reqwest::{Client, Proxy, RequestBuilder, Response, Url, redirect::Policy};
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
@@ -13,6 +18,7 @@ use super::{
     reach::{Reach, Target},
     refusal,
     setback::{Next, Setback},
+    weight::weight,
 };
 use crate::settings::UpstreamSettings;
 
@@ -21,8 +27,21 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long an unused connection is kept, and how often it is tried whether it still stands.
 const IDLE: Duration = Duration::from_secs(300);
 const ALIVE: Duration = Duration::from_secs(30);
-/// Longest whole answer, in bytes.
-const LONGEST_ANSWER: usize = 64 << 20;
+/// How long a whole answer to a chat may be, and how much memory it may take once it is read.
+const ANSWER: Longest = Longest {
+    bytes: 8 << 20,
+    advice: "ask for fewer choices or tokens, or for a stream",
+};
+const HEAVIEST_ANSWER: usize = 64 << 20;
+
+/// How long an answer may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Longest {
+    /// In bytes.
+    pub(super) bytes: usize,
+    /// What its asker can do about a longer one.
+    pub(super) advice: &'static str,
+}
 
 /// An OpenAI-compatible server.
 #[derive(Debug)]
@@ -32,6 +51,7 @@ pub(crate) struct Upstream {
     key: Option<String>,
     client: Client,
     breaker: Arc<Breaker>,
+    meter: Arc<UpstreamMeter>,
     pub(super) host: Host,
 }
 
@@ -44,6 +64,7 @@ impl Upstream {
         host: &Host,
         settings: &UpstreamSettings,
         reach: &Reach,
+        meter: Arc<UpstreamMeter>,
     ) -> Result<Self, Fault> {
         let refuse = |what| settings.refusal(what);
         settings.check().map_err(refuse)?;
@@ -57,7 +78,8 @@ impl Upstream {
             target,
             key,
             client,
-            breaker: Breaker::new(&settings.name),
+            breaker: Breaker::new(&settings.name, meter.clone()),
+            meter,
             host: host.clone(),
         })
     }
@@ -80,6 +102,11 @@ impl Upstream {
     /// Whether it is left alone for a while.
     pub(super) fn breaker(&self) -> &Arc<Breaker> {
         &self.breaker
+    }
+
+    /// What is counted of it.
+    pub(super) fn meter(&self) -> &Arc<UpstreamMeter> {
+        &self.meter
     }
 
     /// `path` below its API's root.
@@ -117,27 +144,53 @@ impl Upstream {
     /// Posts `body` and reads the whole answer.
     ///
     /// # Errors
-    /// As [`Upstream::post`]; also when the answer is no JSON or longer than 64 MiB.
+    /// As [`Upstream::fetch`] and [`Upstream::parsed`]; also when the answer would take too much memory.
     pub(super) async fn ask(
         &self,
         path: &str,
         body: &impl Serialize,
         cx: &Cx,
     ) -> Result<Value, Setback> {
+        let text = self.fetch(path, body, ANSWER, cx).await?;
+        if weight(&text) > HEAVIEST_ANSWER {
+            let fault = refusal::too_long(self.name(), ANSWER);
+            return Err(Setback::failing(fault, Next::Nothing));
+        }
+        self.parsed(&text)
+            .inspect(|_| self.meter.ended(UpstreamOutcome::Answered))
+    }
+
+    /// Posts `body` and answers the bytes of the answer.
+    ///
+    /// # Errors
+    /// As [`Upstream::post`]; also when the answer breaks off or is longer than `longest`.
+    pub(super) async fn fetch(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        longest: Longest,
+        cx: &Cx,
+    ) -> Result<Vec<u8>, Setback> {
         let response = self.post(path, body, cx).await?;
-        let text = self.while_wanted(cx, read(response, LONGEST_ANSWER));
-        let text = text.await?.map_err(|error| match error {
+        let text = self.while_wanted(cx, read(response, longest.bytes));
+        text.await?.map_err(|error| match error {
             ReadFault::Cut(error) => {
                 Setback::failing(refusal::unreachable(self.name(), &error), Next::Elsewhere)
             }
             // The next one would only be as long.
-            ReadFault::TooLong => Setback::failing(
-                refusal::wrong(self.name(), "its answer is too long"),
-                Next::Nothing,
-            ),
-        })?;
-        serde_json::from_slice(&text).map_err(|error| {
-            let what = format!("its answer is no JSON: {error}");
+            ReadFault::TooLong => {
+                Setback::failing(refusal::too_long(self.name(), longest), Next::Nothing)
+            }
+        })
+    }
+
+    /// What an answer says.
+    ///
+    /// # Errors
+    /// Where it is no JSON, or not of that shape.
+    pub(super) fn parsed<T: DeserializeOwned>(&self, text: &[u8]) -> Result<T, Setback> {
+        serde_json::from_slice(text).map_err(|error| {
+            let what = format!("its answer is no JSON of the right shape: {error}");
             Setback::failing(refusal::wrong(self.name(), &what), Next::Elsewhere)
         })
     }

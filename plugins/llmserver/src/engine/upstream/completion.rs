@@ -7,6 +7,7 @@ use messages::{
     fault::{Fault, FaultKind},
     host::Host,
     stream::{Deltas, Outlet},
+    upstreams::{UpstreamMeter, UpstreamOutcome},
 };
 use reqwest::{Response, header::CONTENT_TYPE};
 use serde::Serialize;
@@ -17,18 +18,19 @@ use super::{
     client::{Upstream, while_wanted},
     refusal,
     setback::{Next, Setback},
-    sse::{Event, Events},
+    sse::{Event, Events, Piece, SseFault, piece},
 };
 
-/// Chunks that may wait for a slow reader; beyond that the upstream waits.
+/// Chunks that may wait for a slow reader, however small; beyond that the upstream waits.
 const UNREAD: usize = 32;
 
 /// A stream that has begun: its first chunk is here, and was no error.
 pub(super) struct Opened {
-    first: Option<Value>,
+    first: Option<Piece>,
     rest: Rest,
     host: Host,
     breaker: Arc<Breaker>,
+    meter: Arc<UpstreamMeter>,
     /// Of which time of the breaker it speaks.
     epoch: u64,
 }
@@ -77,6 +79,7 @@ impl Upstream {
             rest,
             host: self.host.clone(),
             breaker: self.breaker().clone(),
+            meter: self.meter().clone(),
             epoch,
         })
     }
@@ -91,12 +94,14 @@ impl Opened {
             rest,
             host,
             breaker,
+            meter,
             epoch,
         } = self;
         host.spawn(async move {
             let name = rest.name.clone();
             let moved = while_wanted(&name, outlet.cx(), rest.relay(first, &outlet));
             let ended = moved.await.and_then(|relayed| relayed);
+            meter.ended(outcome(&ended));
             if ended
                 .as_ref()
                 .is_err_and(|fault| fault.kind == FaultKind::Crashed)
@@ -110,20 +115,20 @@ impl Opened {
 }
 
 impl Rest {
-    async fn relay(mut self, first: Option<Value>, outlet: &Outlet<Value>) -> Result<(), Fault> {
+    async fn relay(mut self, first: Option<Piece>, outlet: &Outlet<Value>) -> Result<(), Fault> {
         let mut next = first;
-        while let Some(chunk) = next {
-            outlet.send(chunk).await?;
+        while let Some((chunk, bytes)) = next {
+            outlet.send_weighed(chunk, bytes).await?;
             next = self.next().await?;
         }
         Ok(())
     }
 
     /// The next chunk, or nothing after the last.
-    async fn next(&mut self) -> Result<Option<Value>, Fault> {
+    async fn next(&mut self) -> Result<Option<Piece>, Fault> {
         loop {
             match self.ready.pop_front() {
-                Some(Event::Json(value)) => return self.judge(value).map(Some),
+                Some(Event::Data(data)) => return self.judge(&data).map(Some),
                 Some(Event::Done) => return Ok(None),
                 None if self.ended => return self.close(),
                 None => self.read().await?,
@@ -134,31 +139,44 @@ impl Rest {
     async fn read(&mut self) -> Result<(), Fault> {
         let chunk = self.response.chunk().await;
         let chunk = chunk.map_err(|error| refusal::unreachable(&self.name, &error))?;
-        let name = &self.name;
-        let garbled = |fault| refusal::wrong(name, &format!("{fault}"));
-        match &chunk {
-            Some(bytes) => self.ready.extend(self.events.feed(bytes).map_err(garbled)?),
-            None => {
-                self.ready.extend(self.events.finish().map_err(garbled)?);
-                self.ended = true;
-            }
-        }
+        self.ended = chunk.is_none();
+        let completed = match &chunk {
+            Some(bytes) => self.events.feed(bytes),
+            None => self.events.finish().map(Vec::from_iter),
+        };
+        let completed = completed.map_err(|fault| self.garbled(&fault))?;
+        self.ready.extend(completed);
         Ok(())
     }
 
-    fn judge(&mut self, value: Value) -> Result<Value, Fault> {
+    fn garbled(&self, fault: &SseFault) -> Fault {
+        refusal::wrong(&self.name, &fault.to_string())
+    }
+
+    fn judge(&mut self, data: &[u8]) -> Result<Piece, Fault> {
+        let (value, weight) = piece(data).map_err(|fault| self.garbled(&fault))?;
         if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
             return Err(refusal::reported(&self.name, error));
         }
         self.finished |= has_finished(&value);
-        Ok(value)
+        Ok((value, weight))
     }
 
-    fn close(&self) -> Result<Option<Value>, Fault> {
+    fn close(&self) -> Result<Option<Piece>, Fault> {
         match self.finished {
             true => Ok(None),
             false => Err(refusal::wrong(&self.name, "its stream ended half-way")),
         }
+    }
+}
+
+/// How a stream that had begun has ended.
+fn outcome(ended: &Result<(), Fault>) -> UpstreamOutcome {
+    match ended.as_ref().map_err(|fault| &fault.kind) {
+        Ok(()) => UpstreamOutcome::Answered,
+        Err(FaultKind::TimedOut) => UpstreamOutcome::TimedOut,
+        Err(FaultKind::Cancelled) => UpstreamOutcome::Cancelled,
+        Err(_) => UpstreamOutcome::Failed,
     }
 }
 

@@ -4,15 +4,21 @@ use messages::{
     call::Cx,
     fault::Fault,
     llmserver::{Embed, EmbedInput},
+    upstreams::UpstreamOutcome,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    client::Upstream,
+    client::{Longest, Upstream},
     refusal,
     setback::{Next, Setback},
 };
 use crate::checksum::Checksum;
+
+/// Bytes of one vector at the most, of what is around them, and of all together.
+const VECTOR: usize = 128 << 10;
+const AROUND: usize = 64 << 10;
+const LONGEST: usize = 64 << 20;
 
 #[derive(Serialize)]
 pub(super) struct Request<'a> {
@@ -59,18 +65,28 @@ impl Upstream {
         count: usize,
         cx: &Cx,
     ) -> Result<(Vec<Vec<f32>>, u64), Setback> {
-        let answer = self.ask("/embeddings", request, cx).await?;
+        let longest = longest(count);
+        let text = self.fetch("/embeddings", request, longest, cx).await?;
         let wrong =
             |what: &str| Setback::failing(refusal::wrong(self.name(), what), Next::Elsewhere);
-        let mut answer: Answer =
-            serde_json::from_value(answer).map_err(|error| wrong(&error.to_string()))?;
+        let mut answer: Answer = self.parsed(&text)?;
         answer.data.sort_by_key(|item| item.index);
         let places = answer.data.iter().map(|item| item.index);
         if !places.eq(0..count) {
             return Err(wrong("not one vector for each input"));
         }
+        self.meter().ended(UpstreamOutcome::Answered);
         let vectors = answer.data.into_iter().map(|item| item.embedding);
         Ok((vectors.collect(), answer.usage.prompt_tokens))
+    }
+}
+
+/// A vector of 4,096 numbers takes 90 KiB of text.
+fn longest(count: usize) -> Longest {
+    let bytes = count.saturating_mul(VECTOR).saturating_add(AROUND);
+    Longest {
+        bytes: bytes.min(LONGEST),
+        advice: "ask for fewer inputs at once, or for fewer dimensions",
     }
 }
 

@@ -9,7 +9,7 @@ use reqwest::{
 };
 use serde_json::Value;
 
-use super::client;
+use super::client::{self, Longest};
 
 /// Longest error body that is read, in bytes.
 const LONGEST_BODY: usize = 64 << 10;
@@ -61,6 +61,14 @@ pub(super) fn unreachable(name: &str, error: &reqwest::Error) -> Fault {
 pub(super) fn wrong(name: &str, what: &str) -> Fault {
     Fault::crashed(format!(
         "upstream {name} does not keep to the protocol: {what}"
+    ))
+}
+
+/// The fault of an answer that is too long to be taken.
+pub(super) fn too_long(name: &str, longest: Longest) -> Fault {
+    let (mib, advice) = (longest.bytes.div_ceil(1 << 20), longest.advice);
+    Fault::crashed(format!(
+        "upstream {name} answered with more than can be taken ({mib} MiB): {advice}"
     ))
 }
 

@@ -148,6 +148,9 @@ impl Route {
             let Some(pass) = upstream.breaker().enter() else {
                 continue;
             };
+            if last.is_some() {
+                upstream.meter().retried();
+            }
             let setback = match attempt(upstream).await {
                 Ok(done) => {
                     pass.tell(Health::Alive);
@@ -155,6 +158,7 @@ impl Route {
                 }
                 Err(setback) => setback,
             };
+            upstream.meter().ended(setback.outcome());
             pass.tell(setback.health.after(counted));
             let state = match setback.next {
                 Next::Nothing => return Err(setback.fault),

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use messages::fault::{Fault, FaultKind};
+use messages::{
+    fault::{Fault, FaultKind},
+    upstreams::UpstreamOutcome,
+};
 
 use super::breaker::Health;
 
@@ -46,6 +49,16 @@ impl Setback {
     pub(super) fn wait(&self) -> Duration {
         let asked = self.fault.retry_after.filter(|wait| *wait <= SHORT);
         asked.unwrap_or_default()
+    }
+
+    /// What is counted of it.
+    pub(super) fn outcome(&self) -> UpstreamOutcome {
+        match (self.fault.kind, self.health) {
+            (FaultKind::Cancelled, _) => UpstreamOutcome::Cancelled,
+            (FaultKind::TimedOut, _) => UpstreamOutcome::TimedOut,
+            (_, Health::Alive) => UpstreamOutcome::Refused,
+            _ => UpstreamOutcome::Failed,
+        }
     }
 
     /// The call ended before the upstream had answered.

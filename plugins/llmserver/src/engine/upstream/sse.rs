@@ -4,14 +4,18 @@
 
 use serde_json::Value;
 
+use super::weight::weight;
+
 /// Longest line and longest event, in bytes.
 const LONGEST: usize = 1 << 20;
+/// Most memory of an event that was read, in bytes.
+const HEAVIEST: usize = 16 << 20;
 
 /// One event.
 #[derive(Debug, PartialEq)]
 pub(super) enum Event {
-    /// The JSON of a `data` field.
-    Json(Value),
+    /// What a `data` field holds. It is not read before its turn: read, it is much larger.
+    Data(Vec<u8>),
     /// `data: [DONE]`: nothing follows.
     Done,
 }
@@ -22,6 +26,9 @@ pub(super) enum SseFault {
     /// A line or event beyond the bound.
     #[error("an event is longer than 1 MiB")]
     TooLong,
+    /// An event of too many values.
+    #[error("an event holds too many values")]
+    TooHeavy,
     /// Data that is no JSON.
     #[error("an event is no JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -89,8 +96,22 @@ impl Events {
         Ok(match data.trim_ascii() {
             [] => None,
             b"[DONE]" => Some(Event::Done),
-            json => Some(Event::Json(serde_json::from_slice(json)?)),
+            json => Some(Event::Data(json.to_vec())),
         })
+    }
+}
+
+/// A piece of an answer, and how many bytes of memory it takes.
+pub(super) type Piece = (Value, usize);
+
+/// The JSON of an event's data.
+///
+/// # Errors
+/// Where it is none, or of too many values.
+pub(super) fn piece(data: &[u8]) -> Result<Piece, SseFault> {
+    match weight(data) {
+        weight if weight > HEAVIEST => Err(SseFault::TooHeavy),
+        weight => Ok((serde_json::from_slice(data)?, weight)),
     }
 }
 
@@ -112,7 +133,10 @@ mod tests {
                 .chunks(cut)
                 .flat_map(|chunk| parser.feed(chunk).unwrap())
                 .collect();
-            assert_eq!(events, [Event::Json(json!({"a": 1})), Event::Done], "{cut}");
+            let [Event::Data(data), Event::Done] = &events[..] else {
+                panic!("{cut}: {events:?}");
+            };
+            assert_eq!(piece(data).unwrap().0, json!({"a": 1}), "{cut}");
         }
     }
 
@@ -143,7 +167,12 @@ mod tests {
 
     #[test]
     fn broken_json_is_an_error() {
-        let fed = Events::default().feed(b"data: {\"a\n\n");
-        assert!(matches!(fed, Err(SseFault::Json(_))));
+        assert!(matches!(piece(b"{\"a"), Err(SseFault::Json(_))));
+    }
+
+    #[test]
+    fn a_short_event_that_would_be_large_in_memory_is_refused() {
+        let data = b"[{}],".repeat(LONGEST / 5);
+        assert!(matches!(piece(&data), Err(SseFault::TooHeavy)));
     }
 }

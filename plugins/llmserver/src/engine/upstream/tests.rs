@@ -89,7 +89,7 @@ fn upstreams(address: &str) -> Upstreams {
         "models": ["big"], "embedding_models": ["vectors"],
     });
     let settings: UpstreamSettings = serde_json::from_value(settings).unwrap();
-    Upstreams::new(&host(), &[settings], &near())
+    Upstreams::new(&host(), &[settings], &near(), &UpstreamBoard::default())
 }
 
 fn chat(extra: Value) -> Chat {
@@ -362,7 +362,7 @@ fn a_bad_upstream_disables_itself_alone() {
         json!({"name": "good", "base_url": "http://h/v1", "models": ["fine", "shared"]}),
     ];
     let settings = settings.map(|one| serde_json::from_value(one).unwrap());
-    let upstreams = Upstreams::new(&host(), &settings, &near());
+    let upstreams = Upstreams::new(&host(), &settings, &near(), &UpstreamBoard::default());
     let listed = upstreams.list(0).into_iter().map(|model| model.id);
     assert_eq!(listed.collect::<Vec<_>>(), ["fine", "shared"]);
     for model in ["fine", "shared"] {

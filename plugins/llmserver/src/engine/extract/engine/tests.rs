@@ -36,6 +36,7 @@ impl Handler<Call<Query>> for Index {
             results: self.hits.clone(),
             revision: 1,
             degraded: false,
+            tokens: 0,
         })
     }
 }

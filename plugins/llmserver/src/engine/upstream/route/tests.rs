@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::HashMap};
 
-use messages::{call::Origin, fault::FaultKind};
+use messages::{call::Origin, fault::FaultKind, upstreams::UpstreamBoard};
 use serde_json::json;
 
 use super::*;
@@ -21,7 +21,7 @@ fn route(upstreams: &[(&str, u32)]) -> Route {
             serde_json::from_value(one).unwrap()
         })
         .collect();
-    let all = Upstreams::new(&host(), &settings, &near());
+    let all = Upstreams::new(&host(), &settings, &near(), &UpstreamBoard::default());
     all.chat("big").unwrap().unwrap()
 }
 
