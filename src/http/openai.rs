@@ -1,6 +1,7 @@
 //! OpenAI's routes under `/v1`.
 
 pub(crate) mod account;
+pub(crate) mod ceiling;
 pub(crate) mod chat;
 pub(crate) mod completions;
 pub(crate) mod cost;

@@ -8,12 +8,13 @@ use messages::{
     fault::{Fault, FaultKind},
     llmserver::{Completion, StreamOptions},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
+    ceiling::Ceiling,
     cost::{Cost, likely_tokens},
     known::KnownModels,
-    sse,
+    sse::{self, Fate},
 };
 use crate::http::{
     Edge,
@@ -31,6 +32,8 @@ pub(crate) struct Account {
     tally: Option<Tally>,
     /// The most tokens of one answer, where less is left than such an answer may have.
     most: Option<u64>,
+    /// Where a stream ends, for a key with a limit of tokens.
+    ceiling: Option<Ceiling>,
     model: Option<Arc<str>>,
     /// Completion tokens that the answer has told of, and those of the pieces since.
     completion: u64,
@@ -45,10 +48,11 @@ impl Account {
     pub(crate) fn open<S>(caller: &Allowed<S>, model: &str, cost: Cost) -> Result<Self, Problem> {
         let (tally, edge) = (caller.tally().cloned(), caller.edge());
         let known = edge.models.find(model);
-        let mut most = None;
+        let (mut most, mut ceiling) = (None, None);
         if let Some(tally) = &tally {
             let wanted = cost.range(edge.completion_tokens);
             let taken = tally.reserve(wanted.clone())?;
+            ceiling = taken.map(|taken| Ceiling::new(&cost, taken, edge.completion_tokens));
             let short = taken.filter(|taken| taken < wanted.end());
             most = short.and_then(|taken| cost.rest(taken));
             tally.note(|facts| {
@@ -59,6 +63,7 @@ impl Account {
         Ok(Self {
             tally,
             most,
+            ceiling,
             model: known,
             completion: 0,
         })
@@ -93,11 +98,37 @@ impl Account {
             }
             Completion::Chunks(deltas) => {
                 sse::respond_with(deltas, &edge.drain, move |chunk: &mut Value| {
-                    self.chunk(chunk);
-                    usage_wanted || !is_usage_alone(chunk)
+                    if !self.chunk(chunk) {
+                        self.cut(chunk, usage_wanted);
+                        return Fate::Last;
+                    }
+                    match usage_wanted || !is_usage_alone(chunk) {
+                        true => Fate::Sent,
+                        false => Fate::LeftOut,
+                    }
                 })
             }
         })
+    }
+
+    /// The same for a request whose text is embedded by the way, and which names no model.
+    ///
+    /// # Errors
+    /// That of [`Tally::reserve`].
+    pub(crate) fn open_for_texts<S>(
+        caller: &Allowed<S>,
+        texts: impl Iterator<Item = usize>,
+    ) -> Result<Self, Problem> {
+        Self::open(caller, "", Cost::of_embedding(texts, 0))
+    }
+
+    /// Books the tokens that were read by the way, or takes the prompt back as [`Self::outcome`]
+    /// does.
+    pub(crate) fn read<T>(&self, outcome: &Result<T, Fault>, tokens: impl FnOnce(&T) -> u64) {
+        match outcome {
+            Ok(answer) => self.book_prompt(tokens(answer).min(MOST_CREDIBLE)),
+            Err(fault) => self.take_back(fault),
+        }
     }
 
     /// Books what an answer of vectors has read.
@@ -114,12 +145,16 @@ impl Account {
     /// The fault of `outcome`.
     pub(crate) fn outcome<T>(&self, outcome: Result<T, Fault>) -> Result<T, Problem> {
         outcome.map_err(|fault| {
-            let worked = matches!(fault.kind, FaultKind::TimedOut | FaultKind::Cancelled);
-            if !worked {
-                self.book_prompt(0);
-            }
+            self.take_back(&fault);
             as_openai(fault)
         })
+    }
+
+    fn take_back(&self, fault: &Fault) {
+        let worked = matches!(fault.kind, FaultKind::TimedOut | FaultKind::Cancelled);
+        if !worked {
+            self.book_prompt(0);
+        }
     }
 
     fn answered_by(&mut self, model: &str, models: &KnownModels) {
@@ -145,13 +180,12 @@ impl Account {
         }
     }
 
-    /// A piece of a stream: its usage where it tells it, else an estimate, at least a token.
-    fn chunk(&mut self, chunk: &Value) {
-        if let Some(told) = usage(chunk) {
-            return self.believe(told);
-        }
+    /// A piece of a stream: its usage where it tells it, else an estimate, at least a token. Answers
+    /// whether it may be sent.
+    fn chunk(&mut self, chunk: &Value) -> bool {
         let choices = chunk.get("choices").and_then(Value::as_array);
-        let tokens = choices.into_iter().flatten().map(|choice| {
+        let choices = choices.map(Vec::as_slice).unwrap_or_default();
+        let tokens = choices.iter().map(|choice| {
             let said = choice.get("delta").or_else(|| choice.get("text"));
             said.map_or(0, |said| match said {
                 Value::Object(fields) => pieces(fields),
@@ -159,9 +193,42 @@ impl Account {
             })
         });
         let tokens: u64 = tokens.sum();
-        if tokens > 0 {
-            self.book_completion(self.completion.saturating_add(tokens));
+        if let (Some(ceiling), Some(tally)) = (&mut self.ceiling, &self.tally)
+            && !ceiling.admits(choices, tokens, tally)
+        {
+            return false;
         }
+        match usage(chunk) {
+            Some(told) => self.believe(told),
+            None if tokens > 0 => self.book_completion(self.completion.saturating_add(tokens)),
+            None => {}
+        }
+        true
+    }
+
+    /// Makes `chunk` the last of a stream that went beyond what its key has set aside, and books no
+    /// more than that.
+    fn cut(&mut self, chunk: &mut Value, usage_wanted: bool) {
+        let (Some(ceiling), Some(fields)) = (&self.ceiling, chunk.as_object_mut()) else {
+            return;
+        };
+        ceiling.end(fields);
+        fields.remove("usage");
+        let most = ceiling.set_aside();
+        self.book_completion(self.completion.min(most));
+        if usage_wanted {
+            fields.insert("usage".to_owned(), self.told());
+        }
+    }
+
+    /// What is booked, as an answer tells it.
+    fn told(&self) -> Value {
+        let mut prompt = 0;
+        if let Some(tally) = &self.tally {
+            tally.note(|facts| prompt = facts.prompt_tokens);
+        }
+        let (completion, total) = (self.completion, prompt.saturating_add(self.completion));
+        json!({"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total})
     }
 
     fn believe(&mut self, told: Told) {
@@ -230,14 +297,13 @@ fn pieces(delta: &Map<String, Value>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn account() -> Account {
         Account {
             tally: None,
             most: None,
+            ceiling: None,
             model: None,
             completion: 0,
         }

@@ -115,14 +115,29 @@ impl Cost {
     /// Most tokens of one answer, out of the `taken` that were set aside; nothing where the
     /// request names it itself.
     pub(crate) fn rest(&self, taken: u64) -> Option<u64> {
+        let unnamed = !self.names_most();
+        unnamed.then(|| (self.for_answers(taken) / self.answers.max(1)).max(1))
+    }
+
+    /// What all answers may have together, out of the `taken` that were set aside.
+    pub(crate) fn for_answers(&self, taken: u64) -> u64 {
         let prompt = *Self {
             answers: 0,
             ..*self
         }
         .range(0)
         .start();
-        let unnamed = self.most.is_none();
-        unnamed.then(|| (taken.saturating_sub(prompt) / self.answers.max(1)).max(1))
+        taken.saturating_sub(prompt)
+    }
+
+    /// Whether the request says how long an answer may be.
+    pub(crate) fn names_most(&self) -> bool {
+        self.most.is_some()
+    }
+
+    /// How many answers are asked for.
+    pub(crate) fn answers(&self) -> u64 {
+        self.answers
     }
 
     /// Tokens of the prompt as they are booked where the answer does not tell.

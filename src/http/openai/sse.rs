@@ -24,14 +24,25 @@ pub(crate) fn respond<T: Serialize + 'static>(
     deltas: Deltas<T>,
     drain: &Arc<Drain>,
 ) -> HttpResponse {
-    respond_with(deltas, drain, |_| true)
+    respond_with(deltas, drain, |_| Fate::Sent)
 }
 
-/// The same, where `pass` sees each item first: it may change it, or leave it out.
+/// What becomes of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is sent.
+    Sent,
+    /// It is not.
+    LeftOut,
+    /// It is sent, and the stream ends with it: its work is cancelled.
+    Last,
+}
+
+/// The same, where `pass` sees each item first: it may change it, and says what becomes of it.
 pub(crate) fn respond_with<T: Serialize + 'static>(
     deltas: Deltas<T>,
     drain: &Arc<Drain>,
-    pass: impl FnMut(&mut T) -> bool + 'static,
+    pass: impl FnMut(&mut T) -> Fate + 'static,
 ) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/event-stream; charset=utf-8")
@@ -52,7 +63,7 @@ enum State<T, P> {
 fn events<T: Serialize>(
     deltas: Deltas<T>,
     drain: Arc<Drain>,
-    pass: impl FnMut(&mut T) -> bool,
+    pass: impl FnMut(&mut T) -> Fate,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     stream::unfold(State::Open(deltas, pass), move |state| {
         let drain = drain.clone();
@@ -64,7 +75,8 @@ fn events<T: Serialize>(
                         () = drain.cut() => Some(Err(Fault::stopped("the gateway is shutting down"))),
                     };
                     let (bytes, state) = match next {
-                        Some(Ok(item)) => (event(&item), State::Open(deltas, pass)),
+                        Some(Ok((item, Fate::Last))) => (event(&item), State::Done),
+                        Some(Ok((item, _))) => (event(&item), State::Open(deltas, pass)),
                         Some(Err(fault)) => (event(&error(fault)), State::Done),
                         None => (Bytes::from_static(DONE), State::Closed),
                     };
@@ -80,15 +92,14 @@ fn events<T: Serialize>(
 /// The next item that passes.
 async fn next<T>(
     deltas: &mut Deltas<T>,
-    pass: &mut impl FnMut(&mut T) -> bool,
-) -> Option<Result<T, Fault>> {
+    pass: &mut impl FnMut(&mut T) -> Fate,
+) -> Option<Result<(T, Fate), Fault>> {
     loop {
         match deltas.next().await? {
-            Ok(mut item) => {
-                if pass(&mut item) {
-                    return Some(Ok(item));
-                }
-            }
+            Ok(mut item) => match pass(&mut item) {
+                Fate::LeftOut => (),
+                fate => return Some(Ok((item, fate))),
+            },
             Err(fault) => return Some(Err(fault)),
         }
     }
@@ -120,7 +131,7 @@ mod tests {
         let (outlet, deltas) = Cx::new(Origin::internal("test"), deadline, None).stream(4);
         outlet.send(7).await.unwrap();
         end(outlet);
-        let events: Vec<_> = events(deltas, drain, |_| true).collect().await;
+        let events: Vec<_> = events(deltas, drain, |_| Fate::Sent).collect().await;
         let bytes: Vec<u8> = events
             .into_iter()
             .flat_map(|event| event.unwrap())

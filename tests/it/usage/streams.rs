@@ -66,6 +66,70 @@ async fn a_stream_is_booked_by_its_usage_which_is_told_to_those_alone_who_ask() 
     .await;
 }
 
+/// Goes on whatever it was told.
+fn endless(_: &Value) -> Reply {
+    Reply::Stream {
+        first: (0..500).map(|_| chunk("word ", None)).collect(),
+        rest: vec![chunk("", Some("stop"))],
+    }
+}
+
+/// The texts of a stream's events, and why the last choice ended.
+fn told_in(events: &[Value]) -> (usize, &Value) {
+    let texts = events.iter().filter(|event| {
+        let said = event["choices"][0]["delta"]["content"].as_str();
+        said.is_some_and(|said| !said.is_empty())
+    });
+    let mut choices = events.iter().filter_map(|event| event["choices"].get(0));
+    (
+        texts.count(),
+        &choices.next_back().unwrap()["finish_reason"],
+    )
+}
+
+#[tokio::test]
+async fn an_upstream_that_minds_no_bound_is_cut_off_at_what_its_key_has_set_aside() {
+    let (gateway, upstream) = gateway_with(endless).await;
+    let (id, key) = limited(&gateway, json!({"monthly_tokens": 300})).await;
+    let mut asking = streamed();
+    asking["stream_options"] = json!({"include_usage": true});
+    let events = stream(&gateway, &key, &asking).await.values().await;
+    assert_eq!(told_in(&events), (50, &json!("length")));
+    let usage = &events.last().unwrap()["usage"];
+    assert_eq!(usage["completion_tokens"], 50, "{usage}");
+    let (gateway, id, upstream) = (&gateway, &id, &upstream);
+    eventually("it is booked, and the upstream left", || async move {
+        let told = used(gateway, id, "key").await;
+        told["total"]["completion_tokens"] == 50 && upstream.left() == 1
+    })
+    .await;
+    // No bound is named, and 221 are left: those that the prompt leaves are set aside bit by bit.
+    let mut open = streamed();
+    open.as_object_mut().unwrap().remove("max_tokens");
+    let events = stream(gateway, &key, &open).await.values().await;
+    let (texts, reason) = told_in(&events);
+    assert!((100..=192).contains(&texts), "{texts}");
+    assert_eq!(reason, "length");
+    eventually("no more than the budget is used", || async move {
+        let told = used(gateway, id, "key").await;
+        told["total"]["requests"] == 2 && told["total"]["total_tokens"].as_u64().unwrap() <= 300
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_within_its_bound_is_not_cut_however_long_its_words_are() {
+    let wordy = |_: &Value| Reply::Stream {
+        first: (0..50).map(|_| chunk("incomprehensible", None)).collect(),
+        rest: vec![chunk("", Some("stop"))],
+    };
+    let (gateway, upstream) = gateway_with(wordy).await;
+    let (_, key) = limited(&gateway, json!({"monthly_tokens": 1_000})).await;
+    upstream.release();
+    let events = stream(&gateway, &key, &streamed()).await.values().await;
+    assert_eq!(told_in(&events), (50, &json!("stop")));
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_a_stream_pays_for_what_it_got_and_frees_its_place() {
     let (gateway, _upstream) = gateway_with(told).await;
