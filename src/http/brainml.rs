@@ -15,6 +15,7 @@ use super::{
     caller::{Allowed, BrainmlAdmin, BrainmlIndex, BrainmlQuery, BrainmlStats},
     error::{ErrorBody, Problem},
     json::{Bulk, Json, Maybe},
+    openai::account::Account,
 };
 
 /// All collections.
@@ -171,12 +172,22 @@ pub(crate) async fn index(
     body: Json<Documents, Bulk>,
 ) -> Result<HttpResponse, Problem> {
     let (collection, documents) = (name.into_inner(), body.into_inner().documents);
+    let texts = documents.iter().map(|document| {
+        let title = document.title.as_deref().unwrap_or_default();
+        document.text.len().saturating_add(title.len())
+    });
+    let account = Account::open_for_texts(&caller, texts)?;
     let (port, target) = (caller.port(), collection.clone());
     let detail = json!({"documents": documents.len()});
-    let index = port.call(IndexDocuments {
-        collection,
-        documents,
-    });
+    let index = async {
+        let indexed = port.call(IndexDocuments {
+            collection,
+            documents,
+        });
+        let indexed = indexed.await;
+        account.read(&indexed, |indexed: &Indexed| indexed.tokens);
+        indexed
+    };
     let indexed = recorded(&caller, "documents.index", &target, detail, index).await?;
     Ok(HttpResponse::Ok().json(indexed))
 }
@@ -268,6 +279,9 @@ pub(crate) async fn search(
         filter: question.filter,
         explain: question.explain,
     };
-    let results = caller.port().call(ask).await?;
-    Ok(HttpResponse::Ok().json(results))
+    let text = Some(ask.query.len()).filter(|_| ask.mode != Mode::Lexical);
+    let account = Account::open_for_texts(&caller, text.into_iter())?;
+    let results = caller.port().call(ask).await;
+    account.read(&results, |results: &Results| results.tokens);
+    Ok(HttpResponse::Ok().json(results?))
 }

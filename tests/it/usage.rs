@@ -1,6 +1,7 @@
 //! What keys may use, and what they have used: at the real program, against a server that answers
 //! with a usage of its own.
 
+mod documents;
 mod keys;
 mod streams;
 
