@@ -24,7 +24,12 @@ FROM := --from $(CURDIR)/vendor/models/$(MODEL)
 SOURCES := --config "$(CURDIR)/vendor/cargo/config.toml"
 endif
 
-.PHONY: run build binary test lint fmt docs staging-check bench load fuzz deny models tools nextest venv vendor
+# `make run SITE=no` needs no Node and has no admin site.
+SITE ?= yes
+FEATURES := $(if $(filter no,$(SITE)),--no-default-features)
+CHROMIUM ?= $(firstword $(wildcard /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome) /usr/bin/chromium)
+
+.PHONY: run build binary test browser chromium lint fmt docs staging-check bench load fuzz deny models tools nextest venv vendor
 
 run: build
 	@[ -f $(DATA)/models/$(MODEL)/model.safetensors ] || target/release/bkg --data-dir $(DATA) models pull $(MODEL) $(FROM) \
@@ -32,7 +37,7 @@ run: build
 	target/release/bkg --data-dir $(DATA)
 
 build: tools
-	cargo build $(SOURCES) --release --locked
+	cargo build $(SOURCES) --release --locked $(FEATURES)
 
 # The program as it is released: no path of this machine is in it, so that the same sources make the
 # same bytes in another folder. Flags of one's own make other bytes.
@@ -48,7 +53,7 @@ remapped: export RUSTFLAGS = --remap-path-prefix=$(CURDIR)=/bkg $(foreach crates
 remapped: export CFLAGS = -ffile-prefix-map=$(CURDIR)=/bkg $(foreach crates,$(CRATES),-ffile-prefix-map=$(crates)=/crates)
 remapped: export CXXFLAGS = $(CFLAGS)
 remapped:
-	cargo build $(SOURCES) --release --locked --target-dir $(DIST)
+	cargo build $(SOURCES) --release --locked $(FEATURES) --target-dir $(DIST)
 
 test: tools nextest lint deny models venv
 	@[ -d "$${BKG_TEST_DATA:-../shared/data}" ] || echo "bkg: SKIPPED: tests on data that cannot be shipped; set BKG_TEST_DATA" >&2
@@ -56,11 +61,27 @@ test: tools nextest lint deny models venv
 	  sh -c 'if cargo nextest --version >/dev/null 2>&1; then cargo nextest run $(SOURCES) --workspace --locked --no-fail-fast; \
 	    else cargo test $(SOURCES) --workspace --locked --no-fail-fast --lib --bins --tests; fi'
 	cargo test $(SOURCES) --workspace --locked --doc
+	$(MAKE) --no-print-directory browser
+
+# The site in a real browser, on the program that the tests above have built. Pictures of all pages
+# are in target/screenshots afterwards. ONLY=shell takes one file of them.
+BROWSER_TESTS := $(if $(ONLY),tests/browser/$(ONLY).test.mjs,tests/browser/*.test.mjs)
+browser: tools models chromium
+	cargo build $(SOURCES) --workspace --tests --bins --locked
+	@[ -x "$(CHROMIUM)" ] || { echo "bkg: SKIPPED: the browser tests; there is no Chromium and no network to install it from" >&2; exit 0; }; \
+	  BKG_TEST_CHROMIUM=$(CHROMIUM) BKG_TEST_MODELS=$(CURDIR)/$(MODELS) \
+	  node --test --test-concurrency=1 --test-timeout=240000 --test-reporter=spec $(BROWSER_TESTS)
+
+chromium:
+	@[ -x "$(CHROMIUM)" ] || [ -n "$(VENDORED)" ] \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -y -q --no-install-recommends chromium fonts-liberation; } \
+	  || { echo "bkg: please install Chromium for the browser tests (on Debian: apt-get install chromium), or name one: CHROMIUM=/path/to/it" >&2; exit 1; }
 
 lint: tools
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
 	cargo fmt --all -- --check
 	cargo clippy $(SOURCES) --workspace --all-targets --locked -- -D warnings
+	npm --prefix static run --silent check
 
 fmt:
 	cargo fmt --all
@@ -123,15 +144,15 @@ $(VENV)/ready: tests/requirements.txt | tools
 	touch $@
 
 tools:
-	@missing=""; for tool in cargo cc c++ python3; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
-	  [ -z "$$missing" ] || { echo "bkg: please install:$$missing (Rust comes from rustup; on Debian: apt-get install g++ python3-venv)" >&2; exit 1; }
+	@missing=""; for tool in cargo cc c++ python3 $(if $(FEATURES),,node npm); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	  [ -z "$$missing" ] || { echo "bkg: please install:$$missing (Rust comes from rustup; Node.js 20.19 or newer builds the admin site, and SITE=no does without; on Debian: apt-get install g++ python3-venv)" >&2; exit 1; }
 
 nextest: tools
 	@cargo nextest --version >/dev/null 2>&1 || { [ -z "$(VENDORED)" ] && cargo install cargo-nextest --locked; } \
 	  || echo "bkg: cargo-nextest cannot be had: going on with cargo test" >&2
 
-# One archive with all that `make run` and `make test` would fetch: crates, Python packages for this
-# system and the embedding model. Unpacked beside the sources it takes the registries' place.
+# One archive with all that `make run` and `make test` would fetch: crates, npm packages and Python
+# packages for this system, and the embedding model. Unpacked beside the sources it takes the registries' place.
 PACK := target/vendor
 .PHONY: vendored
 vendored:
@@ -143,6 +164,9 @@ vendor: $(if $(VENDORED),vendored,tools models venv)
 	printf '%s\n' '[source.crates-io]' 'replace-with = "vendored"' '[source.vendored]' 'directory = "crates"' \
 	  '[net]' 'offline = true' > $(PACK)/vendor/cargo/config.toml
 	$(VENV)/bin/python -m pip download --quiet --dest $(PACK)/vendor/wheels -r tests/requirements.txt
+	mkdir -p $(PACK)/site && cp static/package.json static/package-lock.json static/.npmrc $(PACK)/site/
+	npm --prefix $(PACK)/site ci --ignore-scripts --no-audit --no-fund --silent --cache $(CURDIR)/$(PACK)/vendor/npm
+	rm -rf $(PACK)/vendor/npm/_logs
 	cp -R $(MODELS)/$(MODEL) $(PACK)/vendor/models/
 	touch $(PACK)/vendor/ready
 	tar -C $(PACK) -czf target/bkg-vendor.tar.gz vendor

@@ -20,6 +20,7 @@ pub(crate) mod openai;
 pub(crate) mod openapi;
 pub(crate) mod request_id;
 pub(crate) mod server;
+pub(crate) mod site;
 pub(crate) mod tally;
 pub(crate) mod tls;
 pub(crate) mod ws;
@@ -100,7 +101,8 @@ impl Edge {
     }
 }
 
-/// Every route. What is registered here is in `/openapi.json`, and nothing else is.
+/// Every route. What is registered here is in `/openapi.json`, and nothing else is. What no route
+/// takes may be a file or a page of the admin site ([`site::page`]).
 pub(crate) fn routes(app: &mut ServiceConfig<'_>) {
     let documents = scope("/brainml/collections/{name}/documents")
         .service(brainml::index)

@@ -37,6 +37,7 @@ use super::{
     error::Problem,
     limits::Metered,
     request_id::RequestId,
+    site,
     tally::Tally,
 };
 
@@ -259,7 +260,7 @@ pub(crate) async fn identify<B: MessageBody>(
     {
         refuse_foreign(&edge, request.request()).map_err(Problem::from)?;
     }
-    if !PUBLIC.contains(&path) {
+    if !PUBLIC.contains(&path) && !site::answers(request.request()) {
         let known = match edge(request.request()) {
             Ok(edge) => authenticate(&edge, request.request()).await,
             Err(fault) => Err(fault),

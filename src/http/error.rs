@@ -1,6 +1,6 @@
 //! The one place where a fault becomes an HTTP status and a body in OpenAI's shape.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError,
@@ -148,27 +148,42 @@ const DEEP: [&str; 2] = [
 
 /// The methods of every route, to tell a wrong method from an unknown path.
 #[derive(Debug)]
-pub(crate) struct Methods(Vec<(ResourceDef, Vec<&'static str>)>);
+pub(crate) struct Methods {
+    routes: Vec<(ResourceDef, Vec<&'static str>)>,
+    /// What the paths of routes begin with, such as `admin`.
+    first: BTreeSet<String>,
+}
 
 impl Methods {
     /// Reads them from the generated document.
     pub(crate) fn of(document: &OpenApi) -> Self {
         let routes = document.paths.paths.iter();
-        Self(
-            routes
+        Self {
+            routes: routes
+                .clone()
                 .map(|(path, item)| (route(path), methods(item)))
                 .collect(),
-        )
+            first: routes.map(|(path, _)| first(path).to_owned()).collect(),
+        }
+    }
+
+    /// Whether `path` is where routes are, so that it can be no page of the site.
+    pub(crate) fn begins_route(&self, path: &str) -> bool {
+        self.first.contains(first(path))
     }
 
     fn allowed(&self, path: &str) -> Vec<&'static str> {
-        let matching = self.0.iter().filter(|(route, _)| route.is_match(path));
+        let matching = self.routes.iter().filter(|(route, _)| route.is_match(path));
         let mut allowed: Vec<_> = matching.flat_map(|(_, methods)| methods.clone()).collect();
         // A path may be one of two routes, where an id may hold slashes.
         let mut seen = std::collections::HashSet::new();
         allowed.retain(|method| seen.insert(*method));
         allowed
     }
+}
+
+fn first(path: &str) -> &str {
+    path.split('/').nth(1).unwrap_or_default()
 }
 
 fn route(path: &str) -> ResourceDef {

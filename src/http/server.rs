@@ -39,7 +39,7 @@ use self::{
 use super::{
     Edge,
     caller::{self, LocalSocket},
-    error, limits, openapi, request_id, routes,
+    error, limits, openapi, request_id, routes, site,
 };
 use crate::{settings, start_error::StartError};
 
@@ -163,7 +163,7 @@ fn app(
     let document = openapi::complete(document);
     app.app_data(web::Data::new(error::Methods::of(&document)))
         .app_data(web::Data::new(document))
-        .default_service(web::to(error::nowhere))
+        .default_service(web::to(site::page))
         .wrap(from_fn(limits::admit))
         .wrap(from_fn(caller::identify))
         .wrap(from_fn(request_id::around))
