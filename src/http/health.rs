@@ -1,6 +1,6 @@
 //! Whether the gateway lives, and whether it is ready for work.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::{HttpResponse, get, web};
 use futures_util::future::BoxFuture;
@@ -9,7 +9,10 @@ use messages::{
     plugin::{PluginState, Status},
 };
 use serde::Serialize;
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 use utoipa::ToSchema;
 
 use super::{
@@ -110,38 +113,83 @@ async fn readiness(edge: &Edge) -> Health {
 /// takes the one write lock, and anyone may ask.
 pub(crate) struct StoreHealth {
     check: StoreCheck,
-    last: Mutex<Option<(Instant, Result<(), Fault>)>>,
+    patience: Patience,
+    known: Mutex<Known>,
 }
 
+/// What has been found, and the look under way, with its beginning: while one hangs, no others pile
+/// up behind it.
+#[derive(Default)]
+struct Known {
+    last: Option<(Instant, Result<(), Fault>)>,
+    under_way: Option<(Instant, Look)>,
+}
+
+type Look = BoxFuture<'static, Result<(), Fault>>;
+
 /// How the store is looked at.
-pub(crate) type StoreCheck = Box<dyn Fn() -> BoxFuture<'static, Result<(), Fault>> + Send + Sync>;
+pub(crate) type StoreCheck = Box<dyn Fn() -> Look + Send + Sync>;
 
-/// How long an answer holds.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How patient a look is.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// How long an answer holds.
+    look_every: Duration,
+    /// How long an asker waits. A store that takes longer to be written may be busy, and not broken:
+    /// a long write holds its lock.
+    busy_after: Duration,
+    /// A look that takes longer than this has met a disk that hangs, or as good as that.
+    hangs_after: Duration,
+}
 
-/// A store that takes longer than this to be written is busy, and not broken: a long write holds
-/// its lock.
-const BUSY_AFTER: Duration = Duration::from_secs(2);
+const PATIENCE: Patience = Patience {
+    look_every: Duration::from_secs(1),
+    busy_after: Duration::from_secs(2),
+    hangs_after: Duration::from_secs(5),
+};
+
+impl Patience {
+    /// What is said of a store that has not been written `for_long`.
+    fn judge(self, for_long: Duration) -> Result<(), Fault> {
+        if for_long < self.hangs_after {
+            return Ok(());
+        }
+        let seconds = for_long.as_secs();
+        Err(Fault::overloaded(format!(
+            "the store has taken no write for {seconds} s: its disk hangs, or a write is very long"
+        )))
+    }
+}
 
 impl StoreHealth {
     /// Nothing is known until somebody asks.
     pub(crate) fn new(check: StoreCheck) -> Self {
         Self {
             check,
-            last: Mutex::default(),
+            patience: PATIENCE,
+            known: Mutex::default(),
         }
     }
 
     /// Whether the store can be written, as of at most a second ago.
     pub(crate) async fn look(&self) -> Result<(), Fault> {
-        let mut last = self.last.lock().await;
-        if let Some((at, known)) = &*last
-            && at.elapsed() < LOOK_EVERY
+        let mut known = self.known.lock().await;
+        if let Some((at, found)) = &known.last
+            && at.elapsed() < self.patience.look_every
         {
-            return known.clone();
+            return found.clone();
         }
-        let found = timeout(BUSY_AFTER, (self.check)()).await.unwrap_or(Ok(()));
-        *last = Some((Instant::now(), found.clone()));
+        let begin = || (Instant::now(), (self.check)());
+        // It stays where it is: an asker that leaves must not end it.
+        let (since, look) = known.under_way.get_or_insert_with(begin);
+        let found = match timeout(self.patience.busy_after, look).await {
+            Ok(found) => {
+                known.under_way = None;
+                found
+            }
+            Err(_) => self.patience.judge(since.elapsed()),
+        };
+        known.last = Some((Instant::now(), found.clone()));
         found
     }
 }
@@ -149,4 +197,57 @@ impl StoreHealth {
 fn runs(edge: &Edge, name: &str) -> bool {
     let gate = edge.directory.gate(name);
     gate.is_some_and(|gate| gate.status() == Status::Running)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    };
+
+    use futures_util::FutureExt;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// Nobody waits, and everything is a hang.
+    const NONE: Patience = Patience {
+        look_every: Duration::ZERO,
+        busy_after: Duration::ZERO,
+        hangs_after: Duration::ZERO,
+    };
+
+    #[tokio::test]
+    async fn a_store_that_hangs_is_not_ready_and_gathers_no_looks() {
+        let (begun, freed) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let (count, end) = (begun.clone(), freed.clone());
+        let health = StoreHealth::new(Box::new(move || {
+            count.fetch_add(1, SeqCst);
+            let end = end.clone();
+            async move {
+                end.notified().await;
+                Ok(())
+            }
+            .boxed()
+        }));
+        let health = StoreHealth {
+            patience: NONE,
+            ..health
+        };
+        for _ in 0..10 {
+            let fault = health.look().await.unwrap_err();
+            assert!(fault.message.contains("hangs"), "{fault}");
+        }
+        assert_eq!(begun.load(SeqCst), 1);
+        freed.notify_one();
+        assert_eq!(health.look().await, Ok(()));
+    }
+
+    #[test]
+    fn a_long_write_is_no_disk_that_hangs() {
+        let told = |seconds| PATIENCE.judge(Duration::from_secs(seconds));
+        assert_eq!(told(4), Ok(()));
+        assert!(told(5).is_err());
+    }
 }

@@ -23,6 +23,7 @@ struct control {
     int32_t kill_at;      /* the how-manieth change of a directory is the end; 0 is none */
     int64_t clock_offset; /* seconds */
     char part[240];       /* part of the paths that fail; `$` at its end stands for theirs */
+    int32_t hang;         /* while it is not 0, changing files with such paths waits */
 };
 
 static volatile struct control *control;
@@ -62,7 +63,7 @@ static int path_fails(const char *path) {
 }
 
 static int fd_fails(int fd) {
-    if (!control || !control->error)
+    if (!control || (!control->error && !control->hang))
         return 0;
     char link[64], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -70,6 +71,8 @@ static int fd_fails(int fd) {
     if (length < 0)
         return 0;
     path[length] = 0;
+    while (control->hang && matches(path))
+        usleep(20000);
     return path_fails(path);
 }
 

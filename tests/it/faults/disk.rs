@@ -158,6 +158,18 @@ async fn indexes_that_cannot_be_written_keep_nobody_from_writing_documents() {
 }
 
 #[tokio::test]
+async fn a_disk_that_hangs_takes_readiness_away_and_reads_go_on() {
+    let faults = Faults::prepare();
+    let gateway = start(&faults).await;
+    faults.hang("bkg.db");
+    unready(&gateway, "hangs").await;
+    assert!(holds(&gateway, "before").await);
+    assert_eq!(gateway.get("/health/live").await.0, 200);
+    faults.heal();
+    well_again(&gateway, gateway.pid()).await;
+}
+
+#[tokio::test]
 async fn a_log_that_cannot_be_written_stops_nothing() {
     let data = tempfile::tempdir().unwrap();
     let full = File::options().write(true).open("/dev/full").unwrap();

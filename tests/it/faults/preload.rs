@@ -25,7 +25,7 @@ impl Faults {
     pub fn prepare() -> Self {
         let home = tempfile::tempdir().unwrap();
         let faults = Self { home };
-        fs::write(faults.control(), [0; 256]).unwrap();
+        fs::write(faults.control(), [0; 260]).unwrap();
         let compiled = Command::new("cc")
             .args(["-shared", "-fPIC", "-O1", "-o"])
             .arg(faults.library())
@@ -49,15 +49,26 @@ impl Faults {
     /// From now on, changing files whose paths hold `part` (or end with it, if it ends with `$`)
     /// fails.
     pub fn fail(&self, error: i32, part: &str) {
+        self.name(part);
+        self.put(0, &error.to_ne_bytes());
+    }
+
+    /// From now on, changing files whose paths hold `part` waits until all is healed.
+    pub fn hang(&self, part: &str) {
+        self.name(part);
+        self.put(256, &1_i32.to_ne_bytes());
+    }
+
+    fn name(&self, part: &str) {
         let mut named = [0; 240];
         named[..part.len()].copy_from_slice(part.as_bytes());
         self.put(16, &named);
-        self.put(0, &error.to_ne_bytes());
     }
 
     /// From now on, nothing fails.
     pub fn heal(&self) {
         self.put(0, &0_i32.to_ne_bytes());
+        self.put(256, &0_i32.to_ne_bytes());
     }
 
     /// Processes that start from now on end before the n-th change of a directory; 0 is never.
