@@ -7,10 +7,14 @@ use actix_web::{
     FromRequest, HttpRequest,
     dev::Payload,
     http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap},
+    web,
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, future::LocalBoxFuture};
-use messages::json;
+use messages::{
+    fault::Fault,
+    json::{self, JsonError},
+};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -70,7 +74,7 @@ impl<T, R> Deref for Json<T, R> {
     }
 }
 
-impl<T: DeserializeOwned + 'static, R: Room> FromRequest for Json<T, R> {
+impl<T: DeserializeOwned + Send + 'static, R: Room> FromRequest for Json<T, R> {
     type Error = Problem;
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
@@ -81,7 +85,7 @@ impl<T: DeserializeOwned + 'static, R: Room> FromRequest for Json<T, R> {
             is_json(request.headers())?;
             let body = read(request.headers(), payload, limit).await?;
             confirm(&request).await?;
-            let value = parse(&body, request.path())?;
+            let value = parse(body, request.path()).await?;
             Ok(Self(value, PhantomData))
         })
     }
@@ -97,7 +101,7 @@ impl<T> Maybe<T> {
     }
 }
 
-impl<T: DeserializeOwned + 'static> FromRequest for Maybe<T> {
+impl<T: DeserializeOwned + Send + 'static> FromRequest for Maybe<T> {
     type Error = Problem;
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
@@ -111,7 +115,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for Maybe<T> {
                 return Ok(Self(None));
             }
             is_json(request.headers())?;
-            parse(&body, request.path()).map(|value| Self(Some(value)))
+            let value = parse(body, request.path()).await?;
+            Ok(Self(Some(value)))
         })
     }
 }
@@ -169,10 +174,26 @@ async fn read(headers: &HeaderMap, mut body: Payload, limit: usize) -> Result<By
     })
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8], path: &str) -> Result<T, Problem> {
-    json::check(body).map_err(|error| flawed(&error))?;
-    let read = serde_json::from_slice(body);
+/// Bodies beyond this many bytes are read by a thread that may block: a worker has others to serve,
+/// and reading a megabyte takes it milliseconds.
+const LONG: usize = 256 << 10;
+
+async fn parse<T: DeserializeOwned + Send + 'static>(
+    body: Bytes,
+    path: &str,
+) -> Result<T, Problem> {
+    let judged = match body.len() > LONG {
+        true => web::block(move || judge(&body)).await,
+        false => Ok(judge(&body)),
+    };
+    let judged = judged.map_err(|_| Fault::internal("reading the body broke off"))?;
+    let read = judged.map_err(|error| flawed(&error))?;
     read.map_err(|error| unreadable(&error, path).into())
+}
+
+/// What the body says, once it is known that all would read the same.
+fn judge<T: DeserializeOwned>(body: &[u8]) -> Result<serde_json::Result<T>, JsonError> {
+    json::check(body).map(|()| serde_json::from_slice(body))
 }
 
 #[cfg(test)]
@@ -210,6 +231,28 @@ mod tests {
             "application/json; charset=\"iso-8859-1\"",
         ] {
             assert!(!judged(kind), "{kind}");
+        }
+    }
+
+    /// The thread that has read it.
+    struct Reader(std::thread::ThreadId);
+
+    impl<'de> serde::Deserialize<'de> for Reader {
+        fn deserialize<D: serde::Deserializer<'de>>(text: D) -> Result<Self, D::Error> {
+            serde::de::IgnoredAny::deserialize(text)?;
+            Ok(Self(std::thread::current().id()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_body_keeps_no_worker_from_others() {
+        let here = std::thread::current().id();
+        for (length, elsewhere) in [(10, false), (LONG + 1, true)] {
+            let body = format!("\"{}\"", "x".repeat(length)).into();
+            let Ok(Reader(thread)) = parse(body, "/").await else {
+                panic!("it is JSON");
+            };
+            assert_eq!(thread != here, elsewhere, "{length}");
         }
     }
 
