@@ -1,5 +1,6 @@
 //! The listening sockets: TCP for everyone, and the socket in the data directory for its owner.
 
+mod bare;
 pub(crate) mod body;
 mod connection;
 mod front;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use actix_web::rt::net::{TcpStream, UnixStream};
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -19,6 +19,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 
 use super::{
+    bare::Bare,
     places::Place,
     pulse::{Awaited, Limits, Pulse},
     verdict,
@@ -52,6 +53,8 @@ pub(super) struct Connection {
     early: BytesMut,
     /// Runs while the client takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// What is being sent in place of an answer of the parser's.
+    bare: Option<Bare>,
     _place: Option<Place>,
 }
 
@@ -65,6 +68,7 @@ impl Connection {
             armed: false,
             early: BytesMut::new(),
             stalled: None,
+            bare: None,
             _place: place,
         }
     }
@@ -129,6 +133,13 @@ impl Connection {
         }
     }
 
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = self
+            .carrier
+            .poll(cx, |socket, cx| socket.poll_write(cx, bytes));
+        self.watch(cx, written)
+    }
+
     /// Cuts the client off once it has taken nothing for too long.
     fn watch<T>(
         &mut self,
@@ -191,8 +202,9 @@ impl AsyncRead for Connection {
         }
         if !self.early.is_empty() {
             let length = self.early.len().min(buffer.remaining());
-            buffer.put_slice(&self.early.split_to(length));
-            self.pulse.heard();
+            let early = self.early.split_to(length);
+            buffer.put_slice(&early);
+            self.pulse.heard(&early);
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
@@ -202,9 +214,8 @@ impl AsyncRead for Connection {
         if read.is_pending() {
             return self.poll_overdue(cx);
         }
-        if buffer.filled().len() > before {
-            self.pulse.heard();
-        }
+        let heard = buffer.filled().get(before..).unwrap_or_default();
+        self.pulse.heard(heard);
         read
     }
 }
@@ -215,10 +226,24 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = self
-            .carrier
-            .poll(cx, |socket, cx| socket.poll_write(cx, bytes));
-        self.watch(cx, written)
+        if self.bare.is_none() {
+            self.bare = Bare::of(bytes);
+        }
+        let Some(mut bare) = self.bare.take() else {
+            return self.poll_send(cx, bytes);
+        };
+        while !bare.answer.is_empty() {
+            match self.poll_send(cx, &bare.answer) {
+                Poll::Ready(Ok(sent)) if sent > 0 => bare.answer.advance(sent),
+                Poll::Ready(Ok(_)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.bare = Some(bare);
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(bare.length))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -82,9 +82,11 @@ impl Pulse {
         }
     }
 
-    /// Some bytes have come.
-    pub(super) fn heard(&self) {
+    /// Some bytes have come. Empty lines before a head are no part of it (RFC 9112, section 2.2).
+    pub(super) fn heard(&self, bytes: &[u8]) {
+        let empty = bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
         if self.requests.get() == 0
+            && !empty
             && let Awaited::Request(_) = self.awaited.get()
             && !self.leaving.get()
         {
@@ -175,10 +177,12 @@ mod tests {
         assert_eq!(left(&pulse), None, "a request may take its time");
         pulse.end();
         assert_eq!(left(&pulse), Some(60.0), "between requests");
-        pulse.heard();
+        pulse.heard(b"\r\n");
+        assert_eq!(left(&pulse), Some(60.0), "an empty line begins nothing");
+        pulse.heard(b"\r\nG");
         let deadline = pulse.deadline();
         assert_eq!(left(&pulse), Some(5.0), "from the first byte");
-        pulse.heard();
+        pulse.heard(b"E");
         assert_eq!(pulse.deadline(), deadline, "further bytes win nothing");
     }
 
@@ -188,7 +192,7 @@ mod tests {
         pulse.begin();
         pulse.leave();
         pulse.end();
-        pulse.heard();
+        pulse.heard(b"G");
         assert_eq!(left(&pulse), Some(1.0));
     }
 }

@@ -20,6 +20,21 @@ pub(super) fn slow_head() -> Vec<u8> {
     whole(&too_slow("the head of the request came too slowly"))
 }
 
+/// For a head or a body that the parser cannot read, with its own head.
+pub(super) fn unreadable(status: StatusCode) -> Vec<u8> {
+    let (code, text) = match status {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (
+            "head_too_large",
+            "the head of the request is too long, or has too many headers",
+        ),
+        _ => (
+            "malformed_request",
+            "the request is no HTTP as it is taken here",
+        ),
+    };
+    whole(&Problem::with_status(status, code, text))
+}
+
 /// For a connection for which there is no place, with its own head.
 pub(super) fn no_place() -> Vec<u8> {
     let text = "too many connections, of everyone or from this address";

@@ -27,6 +27,10 @@ async fn refuses(status: &str, requests: &[(&str, String)]) {
             "{what}: {answer}"
         );
         assert_eq!(answers(&answer), 1, "{what}: {answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let told: serde_json::Value = serde_json::from_str(body).expect(what);
+        assert!(told["error"]["message"].is_string(), "{what}: {told}");
+        assert_eq!(told["error"]["type"], "invalid_request_error", "{what}");
     }
     let mut client = Raw::to(&gateway).await;
     client.send(HIDDEN).await;

@@ -82,6 +82,19 @@ async fn a_connection_without_a_request_is_closed_without_a_word() {
 }
 
 #[tokio::test]
+async fn empty_lines_between_requests_are_no_head_that_is_answered() {
+    let gateway = Gateway::start_with(&SHORT).await;
+    let mut idle = Raw::to(&gateway).await;
+    let request = "GET /health/live HTTP/1.1\r\nhost: bkg\r\n\r\n";
+    idle.send(request).await;
+    assert!(idle.answer().await.starts_with("HTTP/1.1 200"));
+    idle.send("\r\n".to_owned() + request).await;
+    assert!(idle.answer().await.starts_with("HTTP/1.1 200"));
+    idle.send("\r\n\r\n").await;
+    assert_eq!(idle.rest().await, "", "nothing was asked");
+}
+
+#[tokio::test]
 async fn a_body_that_drips_in_is_cut_off_whatever_its_framing() {
     let gateway = Gateway::start_with(&SHORT).await;
     for (framing, body) in [
