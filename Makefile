@@ -29,7 +29,7 @@ SITE ?= yes
 FEATURES := $(if $(filter no,$(SITE)),--no-default-features)
 CHROMIUM ?= $(firstword $(wildcard /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome) /usr/bin/chromium)
 
-.PHONY: run build binary test browser chromium lint fmt docs staging-check bench load fuzz deny models tools nextest venv vendor
+.PHONY: run build binary dist test browser chromium lint fmt docs staging-check bench load fuzz deny models tools nextest venv vendor
 
 run: build
 	@[ -f $(DATA)/models/$(MODEL)/model.safetensors ] || target/release/bkg --data-dir $(DATA) models pull $(MODEL) $(FROM) \
@@ -54,6 +54,26 @@ remapped: export CFLAGS = -ffile-prefix-map=$(CURDIR)=/bkg $(foreach crates,$(CR
 remapped: export CXXFLAGS = $(CFLAGS)
 remapped:
 	cargo build $(SOURCES) --release --locked $(FEATURES) --target-dir $(DIST)
+
+# The archive of a release, with its checksum: the program, what is told of it, what runs it, and what
+# it is made of. The same commit makes the same bytes, as `make binary` does. DATE is its commit's.
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+DATE := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),315532800)
+RELEASE := bkg-$(VERSION)-$(shell uname -m)-linux
+OUT := target
+dist: binary
+	$(MAKE) --no-print-directory packed BINARY=$(DIST)/release/bkg
+
+.PHONY: packed
+packed:
+	rm -rf $(DIST)/$(RELEASE) && mkdir -p $(DIST)/$(RELEASE)/bin
+	install -m 755 $(BINARY) $(DIST)/$(RELEASE)/bin/bkg
+	cp -R README.md CHANGELOG.md ARCHITECTURE.md LICENSE-APACHE LICENSE-MIT docs docker $(DIST)/$(RELEASE)/
+	rm -rf $(DIST)/$(RELEASE)/docker/__pycache__
+	python3 docker/sbom.py $(DATE) $(SOURCES) > $(DIST)/$(RELEASE)/sbom.cdx.json
+	tar -C $(DIST) --sort=name --format=gnu --mtime=@$(DATE) --owner=0 --group=0 --numeric-owner \
+	  --mode=u+rwX,go+rX,go-w -cf - $(RELEASE) | gzip -9 -n > $(OUT)/$(RELEASE).tar.gz
+	cd $(OUT) && sha256sum $(RELEASE).tar.gz | tee $(RELEASE).tar.gz.sha256
 
 test: tools nextest lint deny models venv
 	@[ -d "$${BKG_TEST_DATA:-../shared/data}" ] || echo "bkg: SKIPPED: tests on data that cannot be shipped; set BKG_TEST_DATA" >&2

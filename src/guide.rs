@@ -28,7 +28,8 @@ pub(crate) fn pages() -> Vec<Page> {
         "plugins",
         "logs",
         "metrics",
-        "operating"
+        "operating",
+        "writing-a-plugin"
     );
     let page = |(name, text): (&str, &str)| Page {
         id: format!("{name}.md"),

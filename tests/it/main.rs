@@ -35,6 +35,7 @@ mod plugins;
 mod python;
 mod quick_start;
 mod reference;
+mod release;
 mod site;
 mod socket;
 mod sse;
