@@ -4,6 +4,8 @@
  */
 
 import House from '@lucide/svelte/icons/house'
+import Puzzle from '@lucide/svelte/icons/puzzle'
+import ScrollText from '@lucide/svelte/icons/scroll-text'
 import type { Component } from 'svelte'
 
 import type { TextKey } from './lib/i18n.svelte'
@@ -32,6 +34,8 @@ function page(path: string, title: TextKey, icon: typeof House, scope: string | 
 // may begin with one of those.
 export const pages: readonly Page[] = [
   page('/', 'home.title', House, undefined, () => import('./pages/home/Home.svelte')),
+  page('/plugins', 'plugins.title', Puzzle, 'admin', () => import('./pages/plugins/Plugins.svelte')),
+  page('/logs', 'logs.title', ScrollText, 'admin', () => import('./pages/logs/Logs.svelte')),
 ]
 
 /** The page that a path belongs to. */

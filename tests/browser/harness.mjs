@@ -56,7 +56,8 @@ export async function start({ env = {} } = {}) {
   const url = await address(child)
   const browser = await chromium.launch({
     executablePath: process.env.BKG_TEST_CHROMIUM ?? '/usr/bin/chromium',
-    args: FLAGS,
+    // A page that was served from a folder has no address that could be told to be this machine's.
+    args: process.env.BKG_TEST_SITE ? [...FLAGS, '--disable-features=LocalNetworkAccessChecks'] : FLAGS,
   })
 
   /** Runs a subcommand and gives what it printed. */
@@ -82,7 +83,7 @@ export async function start({ env = {} } = {}) {
       assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text}`)
       return text ? JSON.parse(text) : undefined
     },
-    /** Makes the fake upstream's models (`fake`, `slow`, `hostile`) the gateway's own. */
+    /** Makes the fake upstream's models (`fake`, `slow`, `hostile`, `failing`) the gateway's own. */
     async useUpstream() {
       const models = upstream.models
       const upstreams = [{ name: 'fake', base_url: upstream.url, models }]
@@ -133,6 +134,7 @@ async function newPage(browser, url, { narrow = false, dark = false, allow = [],
     locale: language,
     reducedMotion: 'reduce',
   })
+  if (process.env.BKG_TEST_SITE) await serveFrom(context, url, process.env.BKG_TEST_SITE)
   const page = await context.newPage()
   page.setDefaultTimeout(PATIENCE)
   const faults = []
@@ -192,6 +194,22 @@ async function newPage(browser, url, { narrow = false, dark = false, allow = [],
       assert.deepEqual(faults, [])
     },
   })
+}
+
+/**
+ * Serves the site from a folder (`npm run build` leaves one) under the gateway's own policy: for whoever
+ * works on a page and does not want to wait for the program to be built.
+ */
+async function serveFrom(context, url, folder) {
+  const headers = Object.fromEntries((await fetch(url)).headers)
+  const policy = { 'content-security-policy': headers['content-security-policy'] }
+  await context.route(
+    (asked) => asked.origin === url && !/^\/(v1|admin|auth|brainml|health|metrics|docs|openapi)/.test(asked.pathname),
+    (route) => {
+      const file = join(folder, new URL(route.request().url()).pathname)
+      return route.fulfill({ path: /\.\w+$/.test(file) ? file : join(folder, 'index.html'), headers: policy })
+    },
+  )
 }
 
 /** Waits until `holds` does. */

@@ -1,4 +1,7 @@
-/** A model server that is none: it answers at once (`fake`), a word at a time (`slow`), or with hostile Markdown (`hostile`). */
+/**
+ * A model server that is none: it answers at once (`fake`), a word at a time (`slow`), with hostile
+ * Markdown (`hostile`), or with an error that wants to be a page (`failing`).
+ */
 
 import { createServer } from 'node:http'
 
@@ -14,10 +17,14 @@ export const HOSTILE = [
   '![picture](https://example.invalid/track.png)',
 ].join('\n\n')
 
+/** What it says for `failing`, and the gateway logs. */
+export const HOSTILE_ERROR = '<img src=x onerror="window.owned=1"><script>window.owned=2</script>\u001b[31m\nERROR forged\u202e'
+
 const ANSWERS = {
   fake: ['Hello', ' from', ' the', ' **fake**', ' model.', '\n\n```js\nconst one = 1\n```\n'],
   slow: Array.from({ length: 400 }, (_, at) => `word${at} `),
   hostile: HOSTILE.match(/[\s\S]{1,7}/g),
+  failing: [],
 }
 
 /** Starts it on a free port. `asked` has the bodies of all requests, `left` how many readers went away. */
@@ -33,6 +40,10 @@ export async function startUpstream() {
     }
     const body = JSON.parse(text)
     asked.push(body)
+    if (body.model === 'failing') {
+      response.writeHead(500, { 'content-type': 'application/json' })
+      return response.end(JSON.stringify({ error: { message: HOSTILE_ERROR } }))
+    }
     const words = ANSWERS[body.model] ?? ANSWERS.fake
     const usage = { prompt_tokens: 7, completion_tokens: words.length, total_tokens: 7 + words.length }
     const head = { id: 'chatcmpl-fake', created: 1, model: body.model }

@@ -115,3 +115,15 @@ export interface ChatChunk {
   }[]
   usage?: Usage | null
 }
+
+/** Where a setting's value comes from; a later one wins. */
+export type Source = 'default' | 'file' | 'operator'
+
+export interface PluginDetail extends PluginState {
+  autostart_source: Source
+  /** The file that the baseline was read from, or `built in`. */
+  baseline: string
+  settings: Record<string, { value: unknown; source: Source }>
+  /** A JSON Schema of the object that the settings are. */
+  schema?: unknown
+}
