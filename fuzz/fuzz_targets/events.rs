@@ -3,6 +3,8 @@
 
 #[path = "../../plugins/llmserver/src/engine/upstream/sse.rs"]
 mod sse;
+#[path = "../../plugins/llmserver/src/engine/upstream/weight.rs"]
+mod weight;
 
 use libfuzzer_sys::fuzz_target;
 use sse::{Event, Events};
