@@ -92,9 +92,10 @@ browser: tools models chromium
 	  BKG_TEST_CHROMIUM=$(CHROMIUM) BKG_TEST_MODELS=$(CURDIR)/$(MODELS) \
 	  node --test --test-concurrency=1 --test-timeout=240000 --test-reporter=spec $(BROWSER_TESTS)
 
+GET_CHROMIUM := DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium fonts-liberation
 chromium:
 	@[ -x "$(CHROMIUM)" ] || [ -n "$(VENDORED)" ] \
-	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -y -q --no-install-recommends chromium fonts-liberation; } \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { $(GET_CHROMIUM) || { apt-get update -q && $(GET_CHROMIUM); }; }; } \
 	  || { echo "bkg: please install Chromium for the browser tests (on Debian: apt-get install chromium), or name one: CHROMIUM=/path/to/it" >&2; exit 1; }
 
 lint: tools

@@ -44,10 +44,9 @@ fn check_node() -> Result<(), String> {
 
 /// Where npm works: the sources themselves, or a copy where they cannot be written.
 fn workplace(home: &Path, sources: &[&str], out: &Path) -> Result<PathBuf, String> {
-    let writable = fs::metadata(home).is_ok_and(|about| !about.permissions().readonly())
-        && File::create(home.join(".writable")).is_ok();
-    if writable {
-        let probe = home.join(".writable");
+    // Other cargos ask the same, so the name is this one's own.
+    let probe = home.join(format!(".writable-{}", std::process::id()));
+    if File::create(&probe).is_ok() {
         fs::remove_file(&probe).map_err(|error| about(&probe, &error))?;
         return Ok(home.to_owned());
     }

@@ -84,6 +84,20 @@ test('a setting is changed by the form, marked, and taken back', async () => {
   await page.done()
 })
 
+test('whether a plugin starts with the gateway is chosen and taken back', async () => {
+  const page = await gateway.newPage()
+  await page.enter('/plugins/brainml')
+  const choice = page.getByLabel('Starts with the gateway')
+  const told = async () => (await gateway.api('GET', '/admin/plugins/brainml/config')).autostart_source
+  await choice.uncheck()
+  await page.getByText('Changed here').waitFor()
+  assert.equal(await told(), 'operator')
+  await page.getByRole('button', { name: 'Reset', exact: true }).click()
+  await eventually('it is taken back', async () => (await told()) !== 'operator')
+  await eventually('it is shown', () => choice.isChecked())
+  await page.done()
+})
+
 test('what the gateway refuses is said where it was written', async () => {
   const page = await gateway.newPage({ allow: [/422/] })
   await page.enter('/plugins/brainml')
@@ -108,7 +122,9 @@ test('settings are edited as JSON, under a policy that forbids inline styles', a
   await editor.fill('{"chunk_words": 222')
   await page.getByRole('button', { name: 'Save' }).click()
   await page.getByRole('alert').waitFor()
-  await editor.fill('{"chunk_words": 222}')
+  await editor.click()
+  await page.keyboard.press('Control+a')
+  await page.keyboard.type('{"chunk_words": 222}')
   await page.getByRole('button', { name: 'Save' }).click()
   await eventually('it is saved', async () => (await settings('brainml')).chunk_words.value === 222)
   await page.done()

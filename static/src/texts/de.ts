@@ -145,6 +145,7 @@ export const de: Texts = {
     view: 'Ansicht der Einstellungen',
     form: 'Formular',
     baseline: 'Grundlage: {file}',
+    autostart: 'Startet mit dem Gateway',
     noSettings: 'Dieses Plugin hat keine Einstellungen.',
     sources: { file: 'Aus plugins.json', operator: 'Hier geändert' },
     unsaved: 'Noch nicht gespeichert',

@@ -143,6 +143,7 @@ export const en = {
     view: 'View of the settings',
     form: 'Form',
     baseline: 'Baseline: {file}',
+    autostart: 'Starts with the gateway',
     noSettings: 'This plugin has no settings.',
     sources: { file: 'From plugins.json', operator: 'Changed here' },
     unsaved: 'Not saved yet',
