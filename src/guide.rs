@@ -28,6 +28,7 @@ pub(crate) fn pages() -> Vec<Page> {
         "plugins",
         "logs",
         "metrics",
+        "traces",
         "operating",
         "writing-a-plugin"
     );

@@ -23,6 +23,7 @@ pub(crate) mod server;
 pub(crate) mod site;
 pub(crate) mod tally;
 pub(crate) mod tls;
+pub(crate) mod traces;
 pub(crate) mod ws;
 
 use std::{path::Path, sync::Arc, time::Instant};
@@ -77,6 +78,8 @@ pub(crate) struct Edge {
     pub(crate) documents_limit: usize,
     /// The requests of all time, for the metrics.
     pub(crate) requests: metrics::requests::Requests,
+    /// The traces of the last requests.
+    pub(crate) traces: traces::Traces,
     /// The database's file, whose size is told.
     pub(crate) database: Arc<Path>,
     /// The models that have answered.
@@ -94,10 +97,13 @@ impl Edge {
     }
 
     /// Takes note of a request that has ended.
-    pub(crate) fn count(&self, ended: &tally::Ended) {
-        booking::book(ended, self.credentials.ledger());
-        access::log(ended);
-        self.requests.count(ended);
+    pub(crate) fn count(&self, mut ended: tally::Ended) {
+        booking::book(&ended, self.credentials.ledger());
+        access::log(&ended);
+        self.requests.count(&ended);
+        if let Some(span) = ended.facts.span.take() {
+            self.traces.end(span, ended);
+        }
     }
 }
 
@@ -151,6 +157,8 @@ pub(crate) fn routes(app: &mut ServiceConfig<'_>) {
         .service(admin::models::pull)
         .service(admin::backups::create)
         .service(admin::backups::list)
+        .service(admin::traces::list)
+        .service(admin::traces::read)
         .service(brainml::list)
         .service(brainml::create)
         .service(brainml::read)

@@ -21,6 +21,7 @@ mod list;
 mod network;
 mod reference;
 mod seconds;
+mod share;
 mod web_origin;
 
 use self::reference::{Described, Field};
@@ -29,6 +30,7 @@ pub use self::{
     network::{Network, NetworkError},
     reference::Reference,
     seconds::Seconds,
+    share::{NoShare, Share},
     web_origin::{WebOrigin, WebOriginError},
 };
 
@@ -83,6 +85,8 @@ settings! {
         upstreams: Upstreams = Upstreams::default(),
         /// Usage accounting.
         usage: Usage = Usage::default(),
+        /// Traces.
+        telemetry: Telemetry = Telemetry::default(),
     }
 
     /// The HTTP server.
@@ -157,6 +161,13 @@ settings! {
         /// Tokens set aside for an answer whose length its request does not name. A key whose
         /// tokens are limited gets no longer answer than that.
         completion_tokens: u64 = 4096,
+    }
+
+    /// Traces.
+    Telemetry {
+        /// The share of traces that are sampled, 0 to 1, where a caller's `traceparent` does not say
+        /// whether its trace is. All of the last traces can be looked at, sampled or not.
+        sample: Share = Share::ALL,
     }
 
     /// Logging.

@@ -43,6 +43,9 @@ impl Source for Line<'_> {
         let (ended, facts) = (self.ended, &self.ended.facts);
         let mut pair = |key, value| visitor.visit_pair(Key::from_str(key), value);
         pair("request_id", Value::from(&*facts.request_id))?;
+        if let Some(about) = &facts.about {
+            pair("trace_id", Value::from_display(&about.trace_id))?;
+        }
         pair("method", Value::from(facts.method.as_str()))?;
         pair("path", Value::from(facts.path.as_str()))?;
         if let Some(route) = &facts.route {

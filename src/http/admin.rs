@@ -5,5 +5,6 @@ pub(crate) mod backups;
 pub(crate) mod keys;
 pub(crate) mod models;
 pub(crate) mod plugins;
+pub(crate) mod traces;
 pub(crate) mod usage;
 pub(crate) mod users;

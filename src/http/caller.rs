@@ -39,6 +39,7 @@ use super::{
     request_id::RequestId,
     site,
     tally::Tally,
+    traces,
 };
 
 /// A scope that a route needs, as a type.
@@ -294,10 +295,9 @@ pub(crate) fn edge(request: &HttpRequest) -> Result<web::Data<Edge>, Fault> {
 
 /// The origin of calls made for `request` on behalf of `caller`.
 pub(crate) fn origin(request: &HttpRequest, caller: Arc<Caller>) -> Origin {
-    let trace = request.headers().get("traceparent");
     Origin {
         request_id: RequestId::of(request),
-        trace: trace.and_then(|value| value.to_str().ok()).map(Arc::from),
+        trace: traces::of(request),
         caller,
         address: address::of(request),
         deadline: None,

@@ -16,7 +16,10 @@ use actix_web::{
     web,
 };
 use futures_util::FutureExt;
-use messages::fault::{Fault, panic_text};
+use messages::{
+    about::About,
+    fault::{Fault, panic_text},
+};
 
 use super::{
     Edge,
@@ -83,6 +86,7 @@ pub(crate) async fn around<B: MessageBody + 'static>(
         let edge = edge.as_deref().map(|edge| &**edge);
         refused(error, &guise, &tally, edge, turn.is_last())
     };
+    let about = edge.as_ref().map(|edge| trace(edge, &request, &id, &tally));
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(tally.clone());
     if let Err(problem) = turn.check(&request) {
@@ -96,7 +100,11 @@ pub(crate) async fn around<B: MessageBody + 'static>(
         return Err(refused(&encoding_refused().into()));
     }
     let unanswered = Unanswered::new(tally.clone(), edge.clone());
-    let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+    let work = AssertUnwindSafe(next.call(request)).catch_unwind();
+    let outcome = match about.clone() {
+        Some(about) => about.around(work).await,
+        None => work.await,
+    };
     unanswered.answered();
     if turn.was_slow() {
         // Whatever the handler made of a body that broke off.
@@ -113,11 +121,30 @@ pub(crate) async fn around<B: MessageBody + 'static>(
             let text = panic_text(&*panic);
             tally.note(|facts| {
                 let (method, path) = (&facts.method, &facts.path);
-                log::error!("a request handler panicked over {method} {path}: {text}");
+                let say = || log::error!("a request handler panicked over {method} {path}: {text}");
+                match about {
+                    Some(about) => about.during(say),
+                    None => say(),
+                }
             });
             Err(refused(&panicked().into()))
         }
     }
+}
+
+/// Begins the trace of `request`, and notes what its log lines carry.
+fn trace(edge: &Edge, request: &ServiceRequest, id: &RequestId, tally: &Tally) -> About {
+    let (trace, span) = edge.traces.begin(request);
+    let about = About {
+        request_id: id.0.clone(),
+        trace_id: trace.id(),
+    };
+    tally.note(|facts| {
+        facts.about = Some(about.clone());
+        facts.span = span;
+    });
+    request.extensions_mut().insert(trace);
+    about
 }
 
 /// An answer that ends its request's tally and turn when its body has ended.

@@ -22,12 +22,13 @@ use actix_web::{
     web::{self, Bytes},
 };
 use messages::{
+    about::About,
     apikeys::Caller,
     fault::panic_text,
     usage::{Admission, Moment},
 };
 
-use super::{Edge, address, server::turn::Turn};
+use super::{Edge, address, server::turn::Turn, traces::RequestSpan};
 
 /// The status in logs of an answer whose client left before its end, as nginx has it.
 pub(crate) const CLIENT_CLOSED: u16 = 499;
@@ -66,6 +67,10 @@ pub(crate) struct Facts {
     pub(crate) prompt_tokens: u64,
     /// Tokens written.
     pub(crate) completion_tokens: u64,
+    /// What its log lines carry.
+    pub(crate) about: Option<About>,
+    /// Its span; nothing where nobody wants to see it.
+    pub(crate) span: Option<RequestSpan>,
 }
 
 /// A request that has ended.
@@ -134,7 +139,7 @@ impl Tally {
             bytes,
         };
         if let Some(edge) = edge {
-            edge.count(&ended);
+            edge.count(ended);
         }
     }
 
@@ -180,6 +185,7 @@ pub(crate) struct Counted {
     status: StatusCode,
     tally: Tally,
     edge: Option<web::Data<Edge>>,
+    about: Option<About>,
     _turn: Turn,
 }
 
@@ -209,8 +215,10 @@ impl Counted {
             BodySize::Stream if status == StatusCode::SWITCHING_PROTOCOLS => Left::Bytes(0),
             BodySize::Stream => Left::Unknown,
         };
+        let about = tally.facts().about.clone();
         Self {
             body,
+            about,
             left,
             sent: 0,
             status,
@@ -222,11 +230,19 @@ impl Counted {
 }
 
 impl Counted {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Box<dyn std::error::Error>>>> {
+        let body = AssertUnwindSafe(|| Pin::new(&mut self.body).poll_next(cx));
+        catch_unwind(body).unwrap_or_else(|panic| Poll::Ready(Some(self.broken(&*panic))))
+    }
+
     /// The end of a body that panicked. It is not polled again, and its connection is closed, so
     /// that nobody takes what was sent for the whole.
     fn broken(&mut self, panic: &(dyn Any + Send)) -> Result<Bytes, Box<dyn std::error::Error>> {
-        let request_id = self.tally.facts().request_id.clone();
         let text = panic_text(panic);
+        let request_id = self.tally.facts().request_id.clone();
         log::error!(request_id = &*request_id; "an answer under way panicked: {text}");
         self.left = Left::Broken;
         self.body = BoxBody::new(());
@@ -257,9 +273,10 @@ impl MessageBody for Counted {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        let body = AssertUnwindSafe(|| Pin::new(&mut self.body).poll_next(cx));
-        let polled =
-            catch_unwind(body).unwrap_or_else(|panic| Poll::Ready(Some(self.broken(&*panic))));
+        let polled = match self.about.clone() {
+            Some(about) => about.during(|| self.poll(cx)),
+            None => self.poll(cx),
+        };
         match &polled {
             Poll::Ready(None) => self.left = Left::Bytes(0),
             Poll::Ready(Some(Ok(bytes))) => {

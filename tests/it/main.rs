@@ -41,6 +41,7 @@ mod socket;
 mod sse;
 mod staging;
 mod store;
+mod traces;
 mod upstream;
 mod usage;
 mod without_model;

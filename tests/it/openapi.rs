@@ -48,6 +48,8 @@ const ROUTES: [&str; 53] = [
     "POST /admin/models/pull",
     "POST /admin/backups",
     "GET /admin/backups",
+    "GET /admin/traces",
+    "GET /admin/traces/{trace_id}",
     "GET /brainml/collections",
     "PUT /brainml/collections/{name}",
     "GET /brainml/collections/{name}",

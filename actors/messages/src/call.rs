@@ -1,6 +1,7 @@
 //! A call: one question with everything that travels beside it.
 
 use std::{
+    borrow::Cow,
     fmt::Debug,
     net::IpAddr,
     sync::{
@@ -14,10 +15,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    about::About,
     apikeys::Caller,
     fault::Fault,
     gate::Permit,
     stream::{self, Deltas, Outlet},
+    trace::{OpenSpan, SpanKind, Trace},
 };
 
 /// A question that one plugin answers. The type is the address: whoever serves it gets it.
@@ -35,8 +38,8 @@ pub trait Capability: Send + 'static {
 pub struct Origin {
     /// The id that the answer's `x-request-id` and every log line about it carry.
     pub request_id: Arc<str>,
-    /// W3C trace context (`traceparent`) of the request, where the caller sent one.
-    pub trace: Option<Arc<str>>,
+    /// Where in the request's trace the work stands; nothing for work of our own account.
+    pub trace: Option<Trace>,
     /// Who asks, with which scopes.
     pub caller: Arc<Caller>,
     /// The client's address; nothing for the owner's socket and the gateway's own work.
@@ -59,14 +62,38 @@ impl Origin {
             cancel: CancellationToken::new(),
         }
     }
+
+    /// What the log lines of this work carry.
+    pub fn about(&self) -> Option<About> {
+        let trace = self.trace.as_ref()?;
+        Some(About {
+            request_id: self.request_id.clone(),
+            trace_id: trace.id(),
+        })
+    }
+
+    /// A span of this work.
+    pub fn open_span(
+        &self,
+        kind: SpanKind,
+        name: impl Into<Cow<'static, str>>,
+        plugin: Option<Arc<str>>,
+    ) -> OpenSpan {
+        match &self.trace {
+            Some(trace) => trace.open(kind, name, plugin),
+            None => OpenSpan::untaken(None),
+        }
+    }
 }
 
-/// The context of one call. It holds the call's permit, so it lives as long as the work does.
+/// The context of one call. It holds the call's permit and its span, so it lives as long as the work
+/// does.
 #[derive(Debug)]
 pub struct Cx {
     origin: Origin,
     deadline: Instant,
     permit: Option<Arc<Permit>>,
+    span: Option<Arc<OpenSpan>>,
     in_hand: InHand,
 }
 
@@ -98,8 +125,16 @@ impl Cx {
             origin,
             deadline,
             permit: permit.map(Arc::new),
+            span: None,
             in_hand: InHand::default(),
         }
+    }
+
+    /// The same context, whose call is `span`.
+    #[must_use]
+    pub(crate) fn within(self, span: Arc<OpenSpan>) -> Self {
+        let span = Some(span);
+        Self { span, ..self }
     }
 
     /// The same call's context once more, for work that goes on elsewhere: the permit is given back
@@ -109,6 +144,7 @@ impl Cx {
             origin: self.origin.clone(),
             deadline: self.deadline,
             permit: self.permit.clone(),
+            span: self.span.clone(),
             in_hand: self.in_hand.clone(),
         }
     }
@@ -121,6 +157,24 @@ impl Cx {
     /// The request's id.
     pub fn request_id(&self) -> &str {
         &self.origin.request_id
+    }
+
+    /// What the log lines of this call carry.
+    pub fn about(&self) -> Option<About> {
+        self.origin.about()
+    }
+
+    /// A span for a part of this call's work.
+    pub fn open_span(&self, kind: SpanKind, name: impl Into<Cow<'static, str>>) -> OpenSpan {
+        let own = self.span.as_ref().and_then(|span| span.plugin());
+        self.origin.open_span(kind, name, own.cloned())
+    }
+
+    /// Says that this call's work ends with `fault`.
+    pub(crate) fn fail(&self, fault: &Fault) {
+        if let Some(span) = &self.span {
+            span.fail(fault.kind.name());
+        }
     }
 
     /// When the answer stops being of use.

@@ -44,6 +44,31 @@ pub enum FaultKind {
     Internal,
 }
 
+impl FaultKind {
+    /// Its name, as JSON has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Denied => "denied",
+            Self::Unknown => "unknown",
+            Self::Conflict => "conflict",
+            Self::Unprocessable => "unprocessable",
+            Self::LimitReached => "limit_reached",
+            Self::Crashed => "crashed",
+            Self::Overloaded => "overloaded",
+            Self::Restarting => "restarting",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Cancelled => "cancelled",
+            Self::StorageFull => "storage_full",
+            Self::StorageFailed => "storage_failed",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// An answer that says what was wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

@@ -56,7 +56,7 @@ pub struct Card {
 /// supervisor and by every call, read by everyone, without a message.
 #[derive(Debug)]
 pub struct Gate {
-    name: String,
+    name: Arc<str>,
     card: Mutex<Card>,
     status: AtomicU8,
     since: AtomicI64,
@@ -75,7 +75,7 @@ impl Gate {
     /// The gate of a plugin that is not running yet. `changed` counts the changes of all plugins.
     pub fn new(name: &str, status: Status, card: Card, changed: watch::Sender<u64>) -> Self {
         let gate = Self {
-            name: name.to_owned(),
+            name: name.into(),
             card: Mutex::new(card),
             status: AtomicU8::new(0),
             since: AtomicI64::new(0),
@@ -94,7 +94,7 @@ impl Gate {
     }
 
     /// The plugin's name.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
@@ -173,7 +173,7 @@ impl Gate {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         PluginState {
-            name: self.name.clone(),
+            name: self.name.to_string(),
             kind: card.kind,
             state: self.status(),
             autostart: card.autostart,

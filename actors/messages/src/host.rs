@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    about::About,
     call::{Capability, Cx, Origin},
     fault::{Fault, panic_text},
     gate::Gate,
@@ -44,7 +45,7 @@ impl Host {
         life: CancellationToken,
     ) -> Self {
         Self {
-            name: gate.name().into(),
+            name: gate.name().clone(),
             settings,
             directory,
             memory: gate.memory(),
@@ -83,10 +84,11 @@ impl Host {
     }
 
     /// Runs a background task on the plugin's own thread until it is done or this life ends. A
-    /// panic in it is logged and counted, and nothing more.
+    /// panic in it is logged and counted, and nothing more. What a call spawns is still about that
+    /// call's request.
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         let host = self.clone();
-        actix::spawn(async move {
+        let work = async move {
             let guarded = AssertUnwindSafe(task).catch_unwind();
             tokio::select! {
                 () = host.life.cancelled() => (),
@@ -94,7 +96,11 @@ impl Host {
                     host.report_panic("a background task", &*panic);
                 },
             }
-        });
+        };
+        match About::now() {
+            Some(about) => drop(actix::spawn(about.around(work))),
+            None => drop(actix::spawn(work)),
+        }
     }
 
     /// Starts a thread of the plugin's, whose log lines carry the plugin's name. It must end by
@@ -126,11 +132,16 @@ impl Host {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Fault> {
         let host = self.clone();
-        let task = tokio::task::spawn_blocking(move || {
+        let guarded = move || {
             tag_thread(host.name.clone());
             // Caught here and not at the other end, where nobody may wait any more.
             catch_unwind(AssertUnwindSafe(work))
                 .map_err(|panic| host.report_panic("a worker", &*panic))
+        };
+        let about = About::now();
+        let task = tokio::task::spawn_blocking(move || match about {
+            Some(about) => about.during(guarded),
+            None => guarded(),
         });
         task.await
             .unwrap_or_else(|_| Err(Fault::cancelled("the gateway is stopping")))

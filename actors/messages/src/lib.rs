@@ -3,6 +3,7 @@
 //! This crate does no I/O and knows no other crate of the workspace. A plugin answers
 //! [`Capability`](call::Capability) messages and asks others through [`Port`](port::Port)s.
 
+pub mod about;
 pub mod apikeys;
 pub mod brainml;
 pub mod call;
@@ -18,6 +19,7 @@ pub mod plugin;
 pub mod port;
 pub mod stream;
 pub mod supervisor;
+pub mod trace;
 pub mod traffic;
 pub mod upstreams;
 pub mod usage;

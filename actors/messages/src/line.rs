@@ -125,7 +125,7 @@ impl Directory {
     pub fn traffic(&self) -> Vec<(String, TrafficFigures)> {
         let gates = self.0.gates.load();
         let traffic = gates.iter().flat_map(|gate| {
-            let name = gate.name().to_owned();
+            let name = gate.name().to_string();
             let figures = gate.traffic().into_iter();
             figures.map(move |figures| (name.clone(), figures))
         });
@@ -135,7 +135,7 @@ impl Directory {
     /// One plugin's gate.
     pub fn gate(&self, name: &str) -> Option<Arc<Gate>> {
         let gates = self.0.gates.load();
-        gates.iter().find(|gate| gate.name() == name).cloned()
+        gates.iter().find(|gate| **gate.name() == *name).cloned()
     }
 
     pub(crate) fn line<C: Capability>(&self) -> Result<Arc<Line<C>>, Fault> {

@@ -1,6 +1,6 @@
 //! A port: the typed end of a call, which never learns who answers.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -9,6 +9,7 @@ use crate::{
     fault::{Fault, FaultKind},
     gate::Gate,
     line::Directory,
+    trace::{OpenSpan, SpanKind},
     traffic::Traffic,
 };
 
@@ -56,7 +57,11 @@ impl<C: Capability> Port<C> {
     /// plugin panicked over this call; otherwise whatever fault the plugin answers.
     pub async fn call(&self, body: C) -> Result<C::Reply, Fault> {
         let line = self.directory.line::<C>()?;
+        let plugin = Some(line.gate().name().clone());
+        let span = self.origin.open_span(SpanKind::Internal, C::NAME, plugin);
+        let span = Arc::new(span);
         let permit = line.admit().inspect_err(|fault| {
+            span.fail(fault.kind.name());
             // A flood of refusals must not become a flood of lines.
             log::debug!(target: line.gate().name(), "refused {}: {fault}", C::NAME);
         })?;
@@ -65,11 +70,12 @@ impl<C: Capability> Port<C> {
         let token = self.origin.cancel.child_token();
         let origin = Origin {
             cancel: token.clone(),
+            trace: span.trace().cloned(),
             ..self.origin.clone()
         };
         let cancel = token.drop_guard();
-        let mut pending = Pending::new(line.traffic(), started);
-        let cx = Cx::new(origin, deadline, Some(permit));
+        let mut pending = Pending::new(line.traffic(), started, span.clone());
+        let cx = Cx::new(origin, deadline, Some(permit)).within(span);
         let in_hand = cx.in_hand().clone();
         let answer = tokio::select! {
             sent = line.to().send(Call { body, cx }) => {
@@ -106,18 +112,21 @@ fn lost<C: Capability>(gate: &Gate, in_hand: &InHand) -> Fault {
     }
 }
 
-/// Counts a call once, also when its future is dropped.
+/// Counts a call once, also when its future is dropped, and keeps its span until then: the work may
+/// be done before it is known how.
 struct Pending<'a> {
     traffic: &'a Traffic,
     started: Instant,
+    span: Arc<OpenSpan>,
     outcome: Option<Option<FaultKind>>,
 }
 
 impl<'a> Pending<'a> {
-    fn new(traffic: &'a Traffic, started: Instant) -> Self {
+    fn new(traffic: &'a Traffic, started: Instant, span: Arc<OpenSpan>) -> Self {
         Self {
             traffic,
             started,
+            span,
             outcome: None,
         }
     }
@@ -131,5 +140,8 @@ impl Drop for Pending<'_> {
     fn drop(&mut self) {
         let fault = self.outcome.unwrap_or(Some(FaultKind::Cancelled));
         self.traffic.count(self.started.elapsed(), fault);
+        if let Some(kind) = fault {
+            self.span.fail(kind.name());
+        }
     }
 }

@@ -138,7 +138,10 @@ impl<T: Send + 'static> Outlet<T> {
 
 impl<T> Outlet<T> {
     fn end_with(&self, fault: Option<Fault>) {
-        // The first ending is the true one.
+        // The first ending is the true one, of the span too.
+        if let Some(fault) = fault.as_ref().filter(|_| self.end.get().is_none()) {
+            self.cx.fail(fault);
+        }
         drop(self.end.set(fault));
     }
 }

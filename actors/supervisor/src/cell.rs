@@ -8,6 +8,7 @@ use actix::{
 };
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use messages::{
+    about::About,
     call::{Call, Capability, Cx},
     fault::Fault,
     host::Host,
@@ -70,17 +71,24 @@ impl<C: Capability, P: Serve<C>> Handler<Call<C>> for Cell<P> {
         }
         // The context moves into the plugin with the call.
         let (cancel, deadline) = (call.cx.cancel().clone(), call.cx.deadline());
-        let in_hand = call.cx.in_hand().clone();
+        let (in_hand, about) = (call.cx.in_hand().clone(), call.cx.about());
         in_hand.take();
-        let reply = self.seat.with(|life| match life.plugin.serve(call) {
-            Answer::Now(result) => Reply::Now(result),
-            Answer::Later(work) => Reply::Later(Later {
-                work,
-                cancel,
-                deadline,
-                host: life.host.clone(),
-            }),
-        });
+        let serve = || {
+            self.seat.with(|life| match life.plugin.serve(call) {
+                Answer::Now(result) => Reply::Now(result),
+                Answer::Later(work) => Reply::Later(Later {
+                    work,
+                    cancel,
+                    deadline,
+                    about: about.clone(),
+                    host: life.host.clone(),
+                }),
+            })
+        };
+        let reply = match about.clone() {
+            Some(about) => about.during(serve),
+            None => serve(),
+        };
         in_hand.put_down();
         reply.unwrap_or_else(|| {
             let name = P::NAME;
@@ -122,11 +130,19 @@ pub struct Later<C: Capability> {
     work: LocalBoxFuture<'static, Result<C::Reply, Fault>>,
     cancel: CancellationToken,
     deadline: Instant,
+    about: Option<About>,
     host: Host,
 }
 
 impl<C: Capability> Later<C> {
-    async fn finish(self) -> Result<C::Reply, Fault> {
+    async fn finish(mut self) -> Result<C::Reply, Fault> {
+        match self.about.take() {
+            Some(about) => about.around(self.finish_now()).await,
+            None => self.finish_now().await,
+        }
+    }
+
+    async fn finish_now(self) -> Result<C::Reply, Fault> {
         let guarded = AssertUnwindSafe(self.work).catch_unwind();
         tokio::select! {
             biased;

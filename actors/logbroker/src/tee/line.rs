@@ -10,7 +10,7 @@ use log::{
     Level, Record,
     kv::{self, Key, Source, Value, VisitSource},
 };
-use messages::log_record::LogRecord;
+use messages::{about::About, log_record::LogRecord};
 use serde_json::{Map, Value as Json};
 
 use crate::escape::escape;
@@ -30,6 +30,9 @@ const SAID: [&str; 5] = ["method", "path", "route", "status", "took_ms"];
 
 /// Names in a JSON line that are the record's own.
 const OWN: [&str; 5] = ["ts", "level", "plugin", "message", "target"];
+
+/// What a line of a request carries, whoever writes it.
+const ABOUT: [&str; 2] = ["request_id", "trace_id"];
 
 impl Format {
     /// Writes `shown`; its `pairs` once more, as they were logged, because numbers are numbers in
@@ -80,6 +83,13 @@ fn print_json(out: &mut Formatter, shown: &LogRecord, pairs: &dyn Source) -> io:
         .extend(own.map(|(name, value)| (name.to_owned(), value)));
     // Collecting into a map cannot fail.
     drop(pairs.visit(&mut line));
+    for (name, value) in ABOUT
+        .iter()
+        .filter_map(|name| shown.fields.get_key_value(*name))
+    {
+        let told = line.0.entry(name.as_str());
+        told.or_insert_with(|| value.as_str().into());
+    }
     serde_json::to_writer(&mut *out, &line.0)?;
     writeln!(out)
 }
@@ -111,13 +121,21 @@ fn json(value: &Value<'_>) -> Json {
         .unwrap_or_else(|| escape(&value.to_string()).into())
 }
 
-/// The pairs that were logged with a record, and its target.
+/// The pairs that were logged with a record, its target, and the request that it is about.
 pub(super) fn fields(record: &Record<'_>) -> BTreeMap<String, String> {
     let target = ("target".to_owned(), escape(record.target()));
     let mut fields = Fields(BTreeMap::from([target]));
     // Collecting into a map cannot fail.
     drop(record.key_values().visit(&mut fields));
-    fields.0
+    let mut fields = fields.0;
+    if let Some(about) = About::now() {
+        let values = [about.request_id.to_string(), about.trace_id.to_string()];
+        for (name, value) in ABOUT.into_iter().zip(values) {
+            let told = fields.entry(name.to_owned());
+            told.or_insert_with(|| escape(&value));
+        }
+    }
+    fields
 }
 
 struct Fields(BTreeMap<String, String>);

@@ -1,6 +1,7 @@
 //! Models that run elsewhere: any server that speaks OpenAI's API, named in the settings.
 
 mod address;
+mod attempt;
 mod breaker;
 mod client;
 mod completion;

@@ -13,6 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
+    attempt::{Attempt, Question},
     breaker::Breaker,
     lookup::{self, Resolver},
     reach::{Reach, Target},
@@ -89,6 +90,15 @@ impl Upstream {
         &self.settings.name
     }
 
+    /// Its host and port.
+    pub(super) fn place(&self) -> (&str, Option<u16>) {
+        let url = self.target.url();
+        (
+            url.host_str().unwrap_or_default(),
+            url.port_or_known_default(),
+        )
+    }
+
     /// Its settings.
     pub(super) fn settings(&self) -> &UpstreamSettings {
         &self.settings
@@ -116,42 +126,60 @@ impl Upstream {
         url
     }
 
-    /// Posts `body` and waits for the head of an answer of success. Ends with the call.
+    /// Posts a question and waits for the head of an answer of success. Ends with the call.
     ///
     /// # Errors
     /// What the upstream said, or why it cannot be reached.
-    pub(super) async fn post(
+    pub(super) async fn post<B: Serialize>(
         &self,
-        path: &str,
-        body: &impl Serialize,
+        question: &Question<'_, B>,
+        attempt: &Attempt,
         cx: &Cx,
     ) -> Result<Response, Setback> {
-        let request = self.client.post(self.at(path)).json(body);
-        let request = self.signed(request).header("x-request-id", cx.request_id());
+        let url = self.at(question.operation.path());
+        let request = self.client.post(url).json(question.body);
+        let mut request = self.signed(request).header("x-request-id", cx.request_id());
+        if let Some(parent) = attempt.traceparent() {
+            request = request.header("traceparent", parent);
+        }
         let response = self
             .while_wanted(cx, request.send())
             .await?
             .map_err(|error| Setback::unsent(refusal::unreachable(self.name(), &error), &error))?;
+        let status = response.status().as_u16();
+        attempt.status(status);
         if response.status().is_success() {
             return Ok(response);
         }
-        let status = response.status().as_u16();
         let refused = refusal::read(self.name(), response);
         let fault = self.while_wanted(cx, refused).await?;
         Err(Setback::refused(fault, status))
     }
 
-    /// Posts `body` and reads the whole answer.
+    /// Posts a question and reads the whole answer.
     ///
     /// # Errors
     /// As [`Upstream::fetch`] and [`Upstream::parsed`]; also when the answer would take too much memory.
-    pub(super) async fn ask(
+    pub(super) async fn ask<B: Serialize>(
         &self,
-        path: &str,
-        body: &impl Serialize,
+        question: &Question<'_, B>,
         cx: &Cx,
     ) -> Result<Value, Setback> {
-        let text = self.fetch(path, body, ANSWER, cx).await?;
+        let attempt = Attempt::begin(self, question, cx);
+        let answer = self.answer(question, &attempt, cx).await;
+        if let Ok(answer) = &answer {
+            attempt.heard(answer);
+        }
+        attempt.end(answer)
+    }
+
+    async fn answer<B: Serialize>(
+        &self,
+        question: &Question<'_, B>,
+        attempt: &Attempt,
+        cx: &Cx,
+    ) -> Result<Value, Setback> {
+        let text = self.fetch(question, ANSWER, attempt, cx).await?;
         if weight(&text) > HEAVIEST_ANSWER {
             let fault = refusal::too_long(self.name(), ANSWER);
             return Err(Setback::failing(fault, Next::Nothing));
@@ -160,18 +188,18 @@ impl Upstream {
             .inspect(|_| self.meter.ended(UpstreamOutcome::Answered))
     }
 
-    /// Posts `body` and answers the bytes of the answer.
+    /// Posts a question and answers the bytes of the answer.
     ///
     /// # Errors
     /// As [`Upstream::post`]; also when the answer breaks off or is longer than `longest`.
-    pub(super) async fn fetch(
+    pub(super) async fn fetch<B: Serialize>(
         &self,
-        path: &str,
-        body: &impl Serialize,
+        question: &Question<'_, B>,
         longest: Longest,
+        attempt: &Attempt,
         cx: &Cx,
     ) -> Result<Vec<u8>, Setback> {
-        let response = self.post(path, body, cx).await?;
+        let response = self.post(question, attempt, cx).await?;
         let text = self.while_wanted(cx, read(response, longest.bytes));
         text.await?.map_err(|error| match error {
             ReadFault::Cut(error) => {

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
+    attempt::{Attempt, Question},
     breaker::{Breaker, Health},
     client::{Upstream, while_wanted},
     refusal,
@@ -28,6 +29,7 @@ const UNREAD: usize = 32;
 pub(super) struct Opened {
     first: Option<Piece>,
     rest: Rest,
+    attempt: Attempt,
     host: Host,
     breaker: Arc<Breaker>,
     meter: Arc<UpstreamMeter>,
@@ -47,18 +49,39 @@ struct Rest {
 }
 
 impl Upstream {
-    /// Posts `body` and waits for the first chunk of a stream.
+    /// Posts a question and waits for the first chunk of a stream.
     ///
     /// # Errors
     /// As [`Upstream::post`]; also when it does not stream or begins with an error.
-    pub(super) async fn open(
+    pub(super) async fn open<B: Serialize>(
         &self,
-        path: &str,
-        body: &impl Serialize,
+        question: &Question<'_, B>,
         cx: &Cx,
     ) -> Result<Opened, Setback> {
         let epoch = self.breaker().epoch();
-        let response = self.post(path, body, cx).await?;
+        let attempt = Attempt::begin(self, question, cx);
+        let (first, rest) = match self.first(question, &attempt, cx).await {
+            Ok(begun) => begun,
+            Err(setback) => return attempt.end(Err(setback)),
+        };
+        Ok(Opened {
+            first,
+            rest,
+            attempt,
+            host: self.host.clone(),
+            breaker: self.breaker().clone(),
+            meter: self.meter().clone(),
+            epoch,
+        })
+    }
+
+    async fn first<B: Serialize>(
+        &self,
+        question: &Question<'_, B>,
+        attempt: &Attempt,
+        cx: &Cx,
+    ) -> Result<(Option<Piece>, Rest), Setback> {
+        let response = self.post(question, attempt, cx).await?;
         let elsewhere = |fault| Setback::failing(fault, Next::Elsewhere);
         if !is_event_stream(&response) {
             let fault = refusal::wrong(self.name(), "it does not stream");
@@ -74,14 +97,7 @@ impl Upstream {
         };
         let first = while_wanted(self.name(), cx, rest.next());
         let first = first.await.map_err(Setback::over)?.map_err(elsewhere)?;
-        Ok(Opened {
-            first,
-            rest,
-            host: self.host.clone(),
-            breaker: self.breaker().clone(),
-            meter: self.meter().clone(),
-            epoch,
-        })
+        Ok((first, rest))
     }
 }
 
@@ -92,6 +108,7 @@ impl Opened {
         let Self {
             first,
             rest,
+            attempt,
             host,
             breaker,
             meter,
@@ -99,7 +116,7 @@ impl Opened {
         } = self;
         host.spawn(async move {
             let name = rest.name.clone();
-            let moved = while_wanted(&name, outlet.cx(), rest.relay(first, &outlet));
+            let moved = while_wanted(&name, outlet.cx(), rest.relay(first, &attempt, &outlet));
             let ended = moved.await.and_then(|relayed| relayed);
             meter.ended(outcome(&ended));
             if ended
@@ -108,6 +125,10 @@ impl Opened {
             {
                 breaker.note(epoch, Health::Failing);
             }
+            match &ended {
+                Ok(()) => attempt.done(),
+                Err(fault) => attempt.fail(fault.kind.name()),
+            }
             outlet.end(ended);
         });
         deltas
@@ -115,9 +136,15 @@ impl Opened {
 }
 
 impl Rest {
-    async fn relay(mut self, first: Option<Piece>, outlet: &Outlet<Value>) -> Result<(), Fault> {
+    async fn relay(
+        mut self,
+        first: Option<Piece>,
+        attempt: &Attempt,
+        outlet: &Outlet<Value>,
+    ) -> Result<(), Fault> {
         let mut next = first;
         while let Some((chunk, bytes)) = next {
+            attempt.heard(&chunk);
             outlet.send_weighed(chunk, bytes).await?;
             next = self.next().await?;
         }

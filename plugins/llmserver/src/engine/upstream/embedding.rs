@@ -9,6 +9,7 @@ use messages::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    attempt::{Attempt, Question},
     client::{Longest, Upstream},
     refusal,
     setback::{Next, Setback},
@@ -61,12 +62,27 @@ impl Upstream {
     /// What the upstream said; also when vectors are missing.
     pub(super) async fn embed(
         &self,
-        request: &Request<'_>,
+        question: &Question<'_, Request<'_>>,
         count: usize,
         cx: &Cx,
     ) -> Result<(Vec<Vec<f32>>, u64), Setback> {
+        let attempt = Attempt::begin(self, question, cx);
+        let made = self.embed_now(question, count, &attempt, cx).await;
+        if let Ok((_, tokens)) = &made {
+            attempt.read(*tokens);
+        }
+        attempt.end(made)
+    }
+
+    async fn embed_now(
+        &self,
+        question: &Question<'_, Request<'_>>,
+        count: usize,
+        attempt: &Attempt,
+        cx: &Cx,
+    ) -> Result<(Vec<Vec<f32>>, u64), Setback> {
         let longest = longest(count);
-        let text = self.fetch("/embeddings", request, longest, cx).await?;
+        let text = self.fetch(question, longest, attempt, cx).await?;
         let wrong =
             |what: &str| Setback::failing(refusal::wrong(self.name(), what), Next::Elsewhere);
         let mut answer: Answer = self.parsed(&text)?;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
+    attempt::{Operation, Question},
     breaker::Health,
     client::Upstream,
     embedding,
@@ -70,7 +71,7 @@ impl Route {
             return Err(Fault::invalid(text).with_param("retrieval"));
         }
         let streamed = body.stream == Some(true);
-        self.pass("/chat/completions", &body, streamed, cx).await
+        self.pass(Operation::Chat, &body, streamed, cx).await
     }
 
     /// `POST /completions`.
@@ -79,7 +80,7 @@ impl Route {
     /// What the last upstream said that was asked.
     pub(crate) async fn complete(&self, body: Complete, cx: Cx) -> Result<Completion, Fault> {
         let streamed = body.stream == Some(true);
-        self.pass("/completions", &body, streamed, cx).await
+        self.pass(Operation::Complete, &body, streamed, cx).await
     }
 
     /// `POST /embeddings`.
@@ -88,9 +89,10 @@ impl Route {
     /// As [`Route::complete`]; also when texts and token ids are mixed.
     pub(crate) async fn embed(&self, body: &Embed, cx: &Cx) -> Result<Embeddings, Fault> {
         let request = embedding::request(&self.model, body)?;
+        let question = self.question(Operation::Embed, &request);
         let count = body.inputs.len();
         let made = self.first_that(cx, async |upstream: &Upstream| {
-            upstream.embed(&request, count, cx).await
+            upstream.embed(&question, count, cx).await
         });
         let (vectors, prompt_tokens) = made.await?;
         Ok(Embeddings {
@@ -101,21 +103,30 @@ impl Route {
         })
     }
 
-    async fn pass(
+    fn question<'a, B>(&'a self, operation: Operation, body: &'a B) -> Question<'a, B> {
+        Question {
+            operation,
+            model: &self.model,
+            body,
+        }
+    }
+
+    async fn pass<B: Serialize>(
         &self,
-        path: &str,
-        body: &impl Serialize,
+        operation: Operation,
+        body: &B,
         streamed: bool,
         cx: Cx,
     ) -> Result<Completion, Fault> {
+        let question = self.question(operation, body);
         if !streamed {
             let whole = self.first_that(&cx, async |upstream: &Upstream| {
-                upstream.ask(path, body, &cx).await
+                upstream.ask(&question, &cx).await
             });
             return whole.await.map(Completion::Whole);
         }
         let opened = self.first_that(&cx, async |upstream: &Upstream| {
-            upstream.open(path, body, &cx).await
+            upstream.open(&question, &cx).await
         });
         Ok(Completion::Chunks(opened.await?.relay(cx)))
     }
