@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    ForwardedBy, List, LogFormat, Network, Seconds, Secret, Settings, SettingsError, WebOrigin,
+    ForwardedBy, List, LogFormat, Network, Seconds, Secret, Settings, SettingsError, Share,
+    WebOrigin,
 };
 
 /// One setting.
@@ -115,6 +116,7 @@ kinds! {
     IpAddr: "IP address",
     Secret: "text, never shown",
     Seconds: "1 to 86,400 seconds",
+    Share: "number from 0 to 1",
     Network: "address or network",
     WebOrigin: "origin",
     ForwardedBy: "`x-forwarded-for` or `forwarded`",
