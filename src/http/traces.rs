@@ -13,7 +13,10 @@ use messages::trace::{OpenSpan, Parent, SpanId, Trace, TraceId};
 
 pub(crate) use self::ring::{Entry, StatusWish, Whole, WholeSpan, Wish};
 use self::{kept::Kept, ring::Ring};
-use super::tally::{CLIENT_CLOSED, Ended};
+use super::{
+    site,
+    tally::{CLIENT_CLOSED, Ended},
+};
 
 /// What asks so often, or looks at traces itself, that traces of it would only be in the way.
 const UNTRACED: [&str; 3] = ["/health", "/metrics", "/admin/traces"];
@@ -53,7 +56,8 @@ impl Traces {
             let span = above.unwrap_or_else(SpanId::random);
             (Trace::unrecorded(id, span, sampled), None)
         };
-        if UNTRACED.iter().any(|path| request.path().starts_with(path)) {
+        let looking = UNTRACED.iter().any(|path| request.path().starts_with(path));
+        if looking || site::answers(request.request()) {
             return unrecorded();
         }
         let kept = Arc::new(Kept::new(id));
