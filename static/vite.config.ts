@@ -10,7 +10,7 @@ const out = process.env.BKG_SITE_OUT ?? 'dist'
 
 /** Where `npm run dev` finds a gateway. */
 const gateway = process.env.BKG_URL ?? 'http://127.0.0.1:43119'
-const routes = ['/v1', '/admin', '/auth', '/brainml', '/health', '/metrics', '/openapi.json', '/docs']
+const routes = ['/v1', '/admin', '/auth', '/brainml', '/health', '/metrics', '/openapi.json', '/conversations']
 
 export default defineConfig({
   plugins: [tailwindcss(), svelte(), compress()],
@@ -26,8 +26,8 @@ export default defineConfig({
   },
   server: {
     proxy: Object.fromEntries([
-      ...routes.map((route) => [route, { target: gateway, changeOrigin: true }]),
-      ['/ws', { target: gateway, ws: true, changeOrigin: true }],
+      ...routes.map((route) => [route, { target: gateway, changeOrigin: false }]),
+      ['/ws', { target: gateway, ws: true, changeOrigin: false }],
     ]),
   },
 })
