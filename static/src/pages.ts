@@ -12,6 +12,7 @@ import Puzzle from '@lucide/svelte/icons/puzzle'
 import ScrollText from '@lucide/svelte/icons/scroll-text'
 import Server from '@lucide/svelte/icons/server'
 import Users from '@lucide/svelte/icons/users'
+import Waypoints from '@lucide/svelte/icons/waypoints'
 import type { Component } from 'svelte'
 
 import type { TextKey } from './lib/i18n.svelte'
@@ -46,6 +47,7 @@ export const pages: readonly Page[] = [
   page('/usage', 'usage.title', ChartColumn, undefined, () => import('./pages/usage/Usage.svelte')),
   page('/plugins', 'plugins.title', Puzzle, 'admin', () => import('./pages/plugins/Plugins.svelte')),
   page('/logs', 'logs.title', ScrollText, 'admin', () => import('./pages/logs/Logs.svelte')),
+  page('/traces', 'traces.title', Waypoints, 'admin', () => import('./pages/traces/Traces.svelte')),
   page('/users', 'users.title', Users, 'admin', () => import('./pages/users/Users.svelte')),
   page('/audit', 'audit.title', FileClock, 'admin', () => import('./pages/audit/Audit.svelte')),
   page('/system', 'system.title', Server, 'admin', () => import('./pages/system/System.svelte')),

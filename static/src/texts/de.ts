@@ -80,7 +80,7 @@ export const de: Texts = {
     title: 'Start',
     hello: 'Willkommen, {user}',
     about: 'Eine Adresse für alle Modelle, mit Suche, Schlüsseln und Plugins, die sich selbst heilen.',
-    today: 'Heute',
+    today: 'Modelle und Suche heute',
     requests: 'Anfragen',
     tokens: 'Tokens',
     failed: 'Fehler',

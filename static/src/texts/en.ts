@@ -78,7 +78,7 @@ export const en = {
     title: 'Home',
     hello: 'Welcome, {user}',
     about: 'One address for every model, with retrieval, keys and plugins that mend themselves.',
-    today: 'Today',
+    today: 'Models and search today',
     requests: 'Requests',
     tokens: 'Tokens',
     failed: 'Errors',
