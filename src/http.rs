@@ -7,6 +7,7 @@ pub(crate) mod auth;
 pub(crate) mod booking;
 pub(crate) mod brainml;
 pub(crate) mod caller;
+pub(crate) mod conversations;
 pub(crate) mod cors;
 pub(crate) mod cross_site;
 pub(crate) mod drain;
@@ -135,6 +136,12 @@ pub(crate) fn routes(app: &mut ServiceConfig<'_>) {
         .service(openai::chat::chat)
         .service(openai::completions::complete)
         .service(openai::embeddings::embeddings)
+        .service(conversations::list)
+        .service(conversations::create)
+        .service(conversations::read)
+        .service(conversations::update)
+        .service(conversations::remove)
+        .service(conversations::export)
         .service(admin::plugins::list)
         .service(ws::history::read_history)
         .service(admin::plugins::start)

@@ -140,8 +140,8 @@ settings! {
         chats_at_once: usize = 1024,
         /// Seconds after which a WebSocket is closed whose reader answers no ping and takes nothing.
         socket_silence_seconds: Seconds = Seconds::of(30),
-        /// The largest body of a question to a model, in bytes. Documents have their own limit, and
-        /// other bodies end at 64 KiB.
+        /// The largest body of a question to a model, in bytes. Documents have their own limit,
+        /// conversations end at 5 MiB, and other bodies at 64 KiB.
         body_limit: usize = 2 << 20,
         /// The largest body of documents to index, in bytes.
         documents_limit: usize = 32 << 20,

@@ -11,6 +11,7 @@ use std::{
 };
 
 mod backups;
+mod schema;
 
 use actix_web::web;
 use apikeys::{Apikeys, FirstAdmin};
@@ -22,7 +23,7 @@ use messages::{
     call::Capability,
     fault::Fault,
     line::Directory,
-    llmserver::{Chat, Complete},
+    llmserver::{Chat, Complete, CreateConversation, UpdateConversation},
     plugin::Policy,
     upstreams::UpstreamBoard,
 };
@@ -33,6 +34,7 @@ use supervisor::{
     Baseline, Handle, Keep, Override, Overrides, Registry, RootSupervisor,
     Settings as PluginSettings,
 };
+use utoipa::ToSchema;
 
 use crate::{
     guide,
@@ -59,6 +61,10 @@ const BUILT_IN: &str = include_str!("../plugins/plugins.json");
 
 /// How long the plugins get to stop, all together.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+/// Conversations that are being written, of each kind: each is held several times over meanwhile,
+/// and there is one writer anyway.
+const CONVERSATIONS_AT_ONCE: usize = 16;
 
 pub(crate) use self::backups::{BackupError, move_out, restore};
 
@@ -201,14 +207,12 @@ fn registry(
     let reach = reach(&settings.upstreams)?;
     let (allowed, board) = (reach.clone(), upstreams.clone());
     let chats = settings.server.chats_at_once;
+    let talks = store.clone();
     registry.add(
-        Policy {
-            permits_of: [(Chat::NAME, chats), (Complete::NAME, chats)].into(),
-            ..Policy::default()
-        },
+        llmserver_policy(chats),
         defaults::<llmserver::Settings>(llmserver::Settings::check)
             .saved_only_if(move |settings| llmserver::Settings::check_reach(settings, &allowed)),
-        move |host| Llmserver::new(host, models.clone(), &reach, &board),
+        move |host| Llmserver::new(host, models.clone(), &reach, &board, talks.clone()),
     );
     let (rows, indexes) = (store.clone(), settings.data_dir.join(backup::DERIVED));
     registry.add(
@@ -217,6 +221,20 @@ fn registry(
         move |host| Brainml::new(host, rows.clone(), indexes.clone(), guide_documents()),
     );
     Ok(registry)
+}
+
+/// Chats mostly wait for an upstream, so many may be at work.
+fn llmserver_policy(chats: usize) -> Policy {
+    Policy {
+        permits_of: [
+            (Chat::NAME, chats),
+            (Complete::NAME, chats),
+            (CreateConversation::NAME, CONVERSATIONS_AT_ONCE),
+            (UpdateConversation::NAME, CONVERSATIONS_AT_ONCE),
+        ]
+        .into(),
+        ..Policy::default()
+    }
 }
 
 /// Where upstreams may be.
@@ -235,12 +253,14 @@ fn guide_documents() -> Vec<GuideDocument> {
     guide::pages().into_iter().map(document).collect()
 }
 
-/// A plugin's default settings, and its own word on which others it could start with.
-fn defaults<T: Default + Serialize>(check: fn(&Value) -> Result<(), Fault>) -> PluginSettings {
-    PluginSettings::new(
-        serde_json::to_value(T::default()).unwrap_or_default(),
-        check,
-    )
+/// A plugin's default settings, what they may be, and its own word on which others it could start
+/// with.
+fn defaults<T: Default + Serialize + ToSchema>(
+    check: fn(&Value) -> Result<(), Fault>,
+) -> PluginSettings {
+    let defaults = serde_json::to_value(T::default()).unwrap_or_default();
+    let schema = schema::of::<T>(&defaults);
+    PluginSettings::new(defaults, check).described_by(schema)
 }
 
 /// On the terminal and nowhere else: the log is read by others.

@@ -41,6 +41,9 @@ pub(crate) struct Prompt;
 /// Documents to index.
 pub(crate) struct Bulk;
 
+/// A conversation to keep: 4 MiB of it, and what white space and escapes a client adds.
+pub(crate) struct Talk;
+
 impl Room for Small {
     fn most(edge: &Edge) -> usize {
         edge.body_limit.min(64 << 10)
@@ -56,6 +59,12 @@ impl Room for Prompt {
 impl Room for Bulk {
     fn most(edge: &Edge) -> usize {
         edge.documents_limit
+    }
+}
+
+impl Room for Talk {
+    fn most(_: &Edge) -> usize {
+        5 << 20
     }
 }
 

@@ -15,6 +15,7 @@ mod access_log;
 mod backup;
 mod brainml;
 mod cli;
+mod conversations;
 mod cranfield;
 mod crash;
 mod crowd;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::gateway::{Gateway, answer};
 
 /// Every route of the contract that the plugins so far reach.
-const ROUTES: [&str; 55] = [
+const ROUTES: [&str; 61] = [
     "GET /health",
     "GET /health/live",
     "GET /health/ready",
@@ -26,6 +26,12 @@ const ROUTES: [&str; 55] = [
     "POST /v1/chat/completions",
     "POST /v1/completions",
     "POST /v1/embeddings",
+    "GET /conversations",
+    "POST /conversations",
+    "GET /conversations/{id}",
+    "PUT /conversations/{id}",
+    "DELETE /conversations/{id}",
+    "GET /conversations/{id}/export",
     "GET /admin/plugins",
     "GET /admin/plugins/{name}",
     "POST /admin/plugins/{name}/start",

@@ -57,6 +57,57 @@ async fn every_plugin_is_listed_with_its_state_and_capabilities() {
 }
 
 #[tokio::test]
+async fn every_setting_is_described_with_its_type_and_default() {
+    let gateway = start().await;
+    for name in ["apikeys", "llmserver", "brainml"] {
+        let (status, config) = gateway.get(&format!("/admin/plugins/{name}/config")).await;
+        assert_eq!(status, 200, "{config}");
+        let schema = &config["schema"];
+        assert_eq!(
+            schema["$schema"],
+            "https://json-schema.org/draft/2020-12/schema"
+        );
+        assert_eq!(
+            (&schema["type"], &schema["additionalProperties"]),
+            (&json!("object"), &json!(false))
+        );
+        assert!(
+            !schema.to_string().contains("$ref"),
+            "it stands alone: {schema}"
+        );
+        let settings = config["settings"].as_object().unwrap();
+        let properties = schema["properties"].as_object().unwrap();
+        assert!(properties.keys().eq(settings.keys()), "{name}: {schema}");
+        for (key, setting) in settings {
+            let property = &properties[key];
+            assert_eq!(
+                property["default"], setting["value"],
+                "{name}.{key}: {property}"
+            );
+            assert!(property["type"].is_string(), "{name}.{key}: {property}");
+            assert!(
+                property["description"].is_string(),
+                "{name}.{key}: {property}"
+            );
+        }
+    }
+    let llmserver = gateway.plugin("llmserver").await;
+    let properties = &llmserver["schema"]["properties"];
+    assert_eq!(properties["batch_tokens"]["maximum"], 16_384);
+    assert_eq!(
+        properties["extract"]["properties"]["passages"]["default"],
+        8
+    );
+    assert_eq!(
+        properties["extract"]["properties"]["cosine"]["default"],
+        0.35
+    );
+    let upstream = &properties["upstreams"]["items"]["properties"];
+    assert_eq!(upstream["api_key"]["writeOnly"], true);
+    assert_eq!(upstream["silence_seconds"]["default"], 300);
+}
+
+#[tokio::test]
 async fn a_stopped_plugins_routes_answer_503_and_the_others_go_on() {
     let gateway = start().await;
     gateway

@@ -15,6 +15,7 @@ use messages::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::Store;
+use utoipa::ToSchema;
 
 use crate::{
     browse, chunker::ChunkSizes, guide::GuideDocument, ingest, keeper, library::Library, query,
@@ -24,12 +25,14 @@ use crate::{
 const CHUNK_WORDS: RangeInclusive<usize> = 10..=1000;
 
 /// The plugin's settings.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Words in the longest chunk.
+    #[schema(minimum = 10, maximum = 1000)]
     pub chunk_words: usize,
-    /// Words that a chunk shares with the one before.
+    /// Words that a chunk shares with the one before; at most half of `chunk_words`.
+    #[schema(minimum = 0, maximum = 500)]
     pub chunk_overlap: usize,
 }
 
@@ -178,8 +181,21 @@ impl Serve<Query> for Brainml {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use utoipa::PartialSchema;
 
     use super::*;
+
+    #[test]
+    fn the_schema_knows_the_bounds() {
+        let schema = serde_json::to_value(Settings::schema()).unwrap();
+        let bound = |name: &str, bound: &str| schema["properties"][name][bound].as_u64().unwrap();
+        let (least, most) = CHUNK_WORDS.into_inner();
+        let words = |bound: u64| usize::try_from(bound).unwrap();
+        assert_eq!(words(bound("chunk_words", "minimum")), least);
+        assert_eq!(words(bound("chunk_words", "maximum")), most);
+        assert_eq!(words(bound("chunk_overlap", "maximum")), most / 2);
+        assert_eq!(schema["additionalProperties"], false);
+    }
 
     #[test]
     fn settings_that_the_plugin_could_not_start_with_are_refused() {

@@ -6,14 +6,20 @@ use messages::{
     call::Call,
     fault::Fault,
     host::Host,
-    llmserver::{Chat, Complete, Embed, ListModels, Model, ModelTask, PullModel},
+    llmserver::{
+        Chat, Complete, CreateConversation, DeleteConversation, Embed, ExportConversation,
+        GetConversation, ListConversations, ListModels, Model, ModelTask, PullModel,
+        UpdateConversation,
+    },
     plugin::{Answer, Exports, Plugin, Serve},
     upstreams::UpstreamBoard,
 };
+use store::Store;
 
 use crate::{
     catalogue::Catalogue,
     chat::Chats,
+    conversations::Conversations,
     embed::embed,
     engine::{
         extract::{self, Extract, engine::now},
@@ -31,13 +37,15 @@ pub struct Llmserver {
     catalogue: Arc<Catalogue>,
     upstreams: Arc<Upstreams>,
     chats: Chats,
+    conversations: Conversations,
     puller: Puller,
     started: i64,
 }
 
 impl Llmserver {
-    /// One life of the plugin, with its models in `models` and upstreams where `reach` allows them.
-    /// Models are loaded at their first use; requests to upstreams are counted on `board`.
+    /// One life of the plugin, with its models in `models`, upstreams where `reach` allows them, and
+    /// conversations in `store`. Models are loaded at their first use; requests to upstreams are
+    /// counted on `board`.
     ///
     /// # Errors
     /// [`Unprocessable`](messages::fault::FaultKind::Unprocessable) with what is wrong in the
@@ -47,6 +55,7 @@ impl Llmserver {
         models: PathBuf,
         reach: &Reach,
         board: &UpstreamBoard,
+        store: Store,
     ) -> Result<Self, Fault> {
         let settings: Arc<Settings> = Arc::new(host.settings()?);
         settings.check_bounds()?;
@@ -62,6 +71,7 @@ impl Llmserver {
                 extract: Arc::new(Extract::new(host, settings.clone())),
                 upstreams: upstreams.clone(),
             },
+            conversations: Conversations::new(host, store),
             puller,
             host: host.clone(),
             started: now(),
@@ -100,7 +110,13 @@ impl Plugin for Llmserver {
             .serve::<Chat>()
             .serve::<Complete>()
             .serve::<ListModels>()
-            .serve::<PullModel>();
+            .serve::<PullModel>()
+            .serve::<ListConversations>()
+            .serve::<CreateConversation>()
+            .serve::<GetConversation>()
+            .serve::<UpdateConversation>()
+            .serve::<DeleteConversation>()
+            .serve::<ExportConversation>();
     }
 }
 
@@ -140,6 +156,26 @@ impl Serve<PullModel> for Llmserver {
     fn serve(&mut self, call: Call<PullModel>) -> Answer<PullModel> {
         self.puller.pull(call).into()
     }
+}
+
+/// Each is answered by the ability of the same name, with the call's context, and so its permit.
+macro_rules! serve_conversations {
+    ($($message:ty => $ability:ident;)*) => {
+        $(impl Serve<$message> for Llmserver {
+            fn serve(&mut self, call: Call<$message>) -> Answer<$message> {
+                Answer::later(self.conversations.clone().$ability(call.body, call.cx))
+            }
+        })*
+    };
+}
+
+serve_conversations! {
+    ListConversations => list;
+    CreateConversation => create;
+    GetConversation => get;
+    UpdateConversation => update;
+    DeleteConversation => delete;
+    ExportConversation => export;
 }
 
 fn extract_model(created: i64) -> Model {

@@ -2,17 +2,19 @@
 //! OpenAI-compatible upstream.
 //!
 //! [`Llmserver`] is the plugin; `README.md` beside this crate tells what it does and what can be
-//! set. One file is one ability (`embed`, `chat`, `pull`); one folder of `engine` is one way
+//! set. One file is one ability (`embed`, `chat`, `conversations`, `pull`); one folder of `engine` is one way
 //! to compute answers.
 
 mod actor;
 mod catalogue;
 mod chat;
 mod checksum;
+mod conversations;
 mod embed;
 mod engine;
 mod limits;
 mod pull;
+mod schema;
 mod settings;
 mod tls;
 

@@ -3,8 +3,9 @@
 use std::{fmt::Display, ops::RangeInclusive};
 
 use messages::fault::{Fault, FaultKind};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::engine::{extract, upstream::reach::Reach};
 
@@ -12,59 +13,77 @@ use crate::engine::{extract, upstream::reach::Reach};
 const MOST_PASSAGES: u32 = 1000;
 
 /// Everything that can be set. Each field has a default, so `{}` is a whole configuration.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// The model that answers a chat whose request names none.
+    #[schema(min_length = 1)]
     pub chat_model: String,
     /// The model that embeds where a request names none: one of the models directory, or else of
     /// an upstream. Where it is neither, search works by words alone.
+    #[schema(min_length = 1)]
     pub embedding_model: String,
     /// Tokens in one batch of the encoder. Larger batches keep a short question waiting for
     /// longer behind an indexing run, and beyond about 1,000 tokens bring no more throughput.
+    #[schema(minimum = 1, maximum = 16384)]
     pub batch_tokens: usize,
     /// Most inputs of one embedding call.
+    #[schema(minimum = 1, maximum = 65536)]
     pub max_inputs: usize,
     /// Longest text of one input or one question, in bytes.
+    #[schema(minimum = 1, maximum = 16777216)]
     pub max_input_bytes: usize,
     /// Longest text of one chat or completion, in bytes; a model may read less.
+    #[schema(minimum = 1, maximum = 33554432)]
     pub max_prompt_bytes: usize,
     /// Most tokens that a request may ask for; a model may write less.
+    #[schema(minimum = 1, maximum = 16777216)]
     pub max_output_tokens: u64,
     /// How `bkg-extract` chooses what to quote.
+    #[schema(inline)]
     pub extract: ExtractSettings,
     /// OpenAI-compatible servers whose models are offered here under their own ids.
+    #[schema(inline)]
     pub upstreams: Vec<UpstreamSettings>,
 }
 
 /// How `bkg-extract` chooses what to quote.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExtractSettings {
     /// A passage is near enough when its cosine with the question is at least this. Measured with
     /// all-MiniLM-L6-v2 on 700 documents of Cranfield: 0.35 lets 97 % of 150 questions of its own
     /// through, and of 20 foreign ones the two that are about aircraft and flight.
+    #[schema(minimum = -1, maximum = 1)]
+    #[serde(serialize_with = "shortest")]
     pub cosine: f32,
     /// Or when it has at least this share of the question's weight in words.
+    #[schema(minimum = 0, maximum = 1)]
+    #[serde(serialize_with = "shortest")]
     pub coverage: f32,
     /// Passages to look at where the request does not say.
+    #[schema(minimum = 1, maximum = 1000)]
     pub passages: u32,
     /// Most passages to quote.
+    #[schema(minimum = 1, maximum = 100)]
     pub quotes: usize,
     /// A quote grows by whole sentences until it has this many bytes.
+    #[schema(minimum = 1, maximum = 800)]
     pub quote_bytes: usize,
 }
 
 /// One OpenAI-compatible server.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamSettings {
     /// What it is called in `owned_by`, in errors and in the log.
+    #[schema(min_length = 1)]
     pub name: String,
     /// Its API's root, such as `https://api.openai.com/v1`.
     pub base_url: String,
     /// The key itself. Prefer `api_key_env`.
     #[serde(default)]
+    #[schema(write_only)]
     pub api_key: Option<String>,
     /// The environment variable that holds the key.
     #[serde(default)]
@@ -78,10 +97,18 @@ pub struct UpstreamSettings {
     /// Its share of the calls of a model that other upstreams have too; with 0 it is asked only
     /// when they fail.
     #[serde(default = "one")]
+    #[schema(default = one)]
     pub weight: u32,
     /// How long it may stay silent, in seconds: a long prompt is read before the first token comes.
     #[serde(default = "five_minutes")]
+    #[schema(default = five_minutes, minimum = 1, maximum = 3600)]
     pub silence_seconds: u64,
+}
+
+/// Writes 0.35 as 0.35, and not as the nearest number of twice the length.
+fn shortest<S: Serializer>(number: &f32, out: S) -> Result<S::Ok, S::Error> {
+    let shortest = number.to_string().parse();
+    out.serialize_f64(shortest.unwrap_or_else(|_| f64::from(*number)))
 }
 
 fn one() -> u32 {
@@ -236,89 +263,4 @@ impl Default for ExtractSettings {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn senseless_settings_are_refused_before_they_are_kept() {
-        for (settings, field) in [
-            (json!({"batch": 1}), "batch"),
-            (json!({"batch_tokens": 0}), "batch_tokens"),
-            (json!({"max_inputs": 0}), "max_inputs"),
-            (json!({"max_input_bytes": 1_u64 << 40}), "max_input_bytes"),
-            (json!({"embedding_model": ""}), "embedding_model"),
-            (json!({"extract": {"cosine": 1e99}}), "extract.cosine"),
-            (json!({"extract": {"coverage": -0.1}}), "extract.coverage"),
-            (json!({"extract": {"passages": 0}}), "extract.passages"),
-            (json!({"extract": {"passages": 1001}}), "extract.passages"),
-            (json!({"extract": {"quotes": 0}}), "extract.quotes"),
-            (
-                json!({"extract": {"quote_bytes": 801}}),
-                "extract.quote_bytes",
-            ),
-        ] {
-            let fault = Settings::check(&settings).unwrap_err();
-            assert!(fault.message.contains(field), "{fault}");
-        }
-        let defaults = serde_json::to_value(Settings::default()).unwrap();
-        assert_eq!(Settings::check(&defaults), Ok(()));
-    }
-
-    #[test]
-    fn an_upstream_is_checked_by_form_and_not_by_the_environment() {
-        let check = |upstream: Value| Settings::check(&json!({"upstreams": [upstream]}));
-        for wrong in [
-            json!({"name": "w", "base_url": "http://h/v1", "api_key_env": "A", "api_key": "b"}),
-            json!({"name": "", "base_url": "http://h/v1"}),
-        ] {
-            let fault = check(wrong).unwrap_err();
-            assert!(fault.message.contains("upstream `"), "{fault}");
-            assert_eq!(fault.param.as_deref(), Some("upstreams"));
-        }
-        let unset = json!({"name": "w", "base_url": "http://h/v1", "api_key_env": "BKG_NOT_SET"});
-        assert_eq!(check(unset), Ok(()));
-    }
-
-    #[test]
-    fn an_upstream_that_is_out_of_reach_is_not_saved() {
-        let check = |url: &str| {
-            let upstream = json!({"name": "w", "base_url": url});
-            Settings::check_reach(&json!({"upstreams": [upstream]}), &Reach::default())
-        };
-        for wrong in [
-            "no address",
-            "file:///etc/passwd",
-            "http://user@host/v1",
-            "http://127.0.0.1/v1",
-        ] {
-            let fault = check(wrong).unwrap_err();
-            assert_eq!(fault.kind, FaultKind::Invalid);
-            assert!(fault.message.contains("upstream `w`"), "{fault}");
-            assert_eq!(fault.param.as_deref(), Some("upstreams"));
-        }
-        assert_eq!(check("https://api.example.com/v1"), Ok(()));
-    }
-
-    #[test]
-    fn nothing_is_a_whole_configuration() {
-        assert_eq!(
-            serde_json::from_str::<Settings>("{}").unwrap(),
-            Settings::default()
-        );
-    }
-
-    #[test]
-    fn an_unknown_field_is_named() {
-        let error = serde_json::from_str::<Settings>(r#"{"batch_token": 1}"#).unwrap_err();
-        assert!(error.to_string().contains("batch_token"), "{error}");
-    }
-
-    #[test]
-    fn a_key_is_not_shown_by_debug() {
-        let text = r#"{"name":"u","base_url":"http://h/v1","api_key":"sk-canary"}"#;
-        let upstream: UpstreamSettings = serde_json::from_str(text).unwrap();
-        assert!(!format!("{upstream:?}").contains("canary"));
-    }
-}
+mod tests;

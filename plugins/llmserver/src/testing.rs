@@ -10,6 +10,8 @@ use messages::{
     plugin::Status,
 };
 use serde_json::Value;
+use store::Store;
+use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +32,13 @@ pub(crate) fn host_in(directory: &Directory, settings: Value) -> Host {
     ));
     let life = CancellationToken::new();
     Host::new(Arc::new(settings), directory.clone(), gate, life)
+}
+
+/// A store, which lasts as long as its directory.
+pub(crate) fn store() -> (TempDir, Store) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    (directory, store)
 }
 
 /// Upstreams may be on this machine.

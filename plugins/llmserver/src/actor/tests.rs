@@ -8,15 +8,14 @@ use messages::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{cx, host_in, models, near};
+use crate::testing::{cx, host_in, models, near, store};
 
 fn plugin(settings: Value, models: PathBuf) -> Result<Llmserver, Fault> {
-    Llmserver::new(
-        &host_in(&Directory::default(), settings),
-        models,
-        &near(),
-        &UpstreamBoard::default(),
-    )
+    let host = host_in(&Directory::default(), settings);
+    let board = UpstreamBoard::default();
+    // No test here keeps a conversation, so the store may lose its directory.
+    let (_directory, store) = store();
+    Llmserver::new(&host, models, &near(), &board, store)
 }
 
 async fn ask<C: messages::call::Capability>(

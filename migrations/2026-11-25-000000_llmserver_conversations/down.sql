@@ -1,0 +1,2 @@
+DROP TABLE llmserver_messages;
+DROP TABLE llmserver_conversations;
