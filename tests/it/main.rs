@@ -38,6 +38,7 @@ mod quick_start;
 mod reference;
 mod release;
 mod site;
+mod siteless;
 mod socket;
 mod sse;
 mod staging;
