@@ -84,6 +84,27 @@ test('a setting is changed by the form, marked, and taken back', async () => {
   await page.done()
 })
 
+test('an upstream is added by the form that its schema makes, and its key is not shown again', async () => {
+  const page = await gateway.newPage()
+  await page.enter('/plugins/llmserver')
+  await page.getByRole('button', { name: 'Add' }).click()
+  const upstream = page.getByRole('group', { name: 'upstreams 1' })
+  await upstream.getByLabel('name', { exact: true }).fill('far')
+  await upstream.getByLabel('base_url', { exact: true }).fill(gateway.upstream.url)
+  await upstream.getByLabel('api_key', { exact: true }).fill('not to be read')
+  await upstream.getByLabel('models', { exact: true }).fill('fake\nslow')
+  await page.checkAccess()
+  await upstream.scrollIntoViewIfNeeded()
+  await page.picture('plugin-form')
+  await page.getByRole('button', { name: 'Save' }).click()
+  await page.getByText('The settings of llmserver are saved').waitFor()
+  const [told] = (await settings('llmserver')).upstreams.value
+  assert.deepEqual([told.name, told.models, told.silence_seconds], ['far', ['fake', 'slow'], 300])
+  assert.equal(await upstream.getByLabel('api_key', { exact: true }).inputValue(), '')
+  assert.ok(!(await page.content()).includes('not to be read'))
+  await page.done()
+})
+
 test('whether a plugin starts with the gateway is chosen and taken back', async () => {
   const page = await gateway.newPage()
   await page.enter('/plugins/brainml')
