@@ -19,7 +19,6 @@ import tomllib
 import uuid
 from urllib.parse import quote
 
-TARGET = "x86_64-unknown-linux-gnu"
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -28,7 +27,7 @@ def tree(options, kinds):
     to its licence and to whom it uses itself. `cargo tree` knows which features are on, where
     `cargo metadata` lists everything that could be."""
     command = ["cargo", "tree", *options, "--locked", "--package", "bkg", "--edges", kinds]
-    command += ["--target", TARGET, "--prefix", "depth", "--format", "\t{p}\t{l}\t"]
+    command += ["--prefix", "depth", "--format", "\t{p}\t{l}\t"]
     found, above = {}, []
     for line in subprocess.check_output(command, cwd=ROOT, text=True).splitlines():
         depth, name, licence, _ = line.split("\t")
