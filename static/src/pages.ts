@@ -8,6 +8,7 @@ import ChartColumn from '@lucide/svelte/icons/chart-column'
 import FileClock from '@lucide/svelte/icons/file-clock'
 import House from '@lucide/svelte/icons/house'
 import KeyRound from '@lucide/svelte/icons/key-round'
+import LibraryBig from '@lucide/svelte/icons/library-big'
 import Puzzle from '@lucide/svelte/icons/puzzle'
 import ScrollText from '@lucide/svelte/icons/scroll-text'
 import Server from '@lucide/svelte/icons/server'
@@ -43,6 +44,7 @@ function page(path: string, title: TextKey, icon: typeof House, scope: string | 
 // begin with one of those.
 export const pages: readonly Page[] = [
   page('/', 'home.title', House, undefined, () => import('./pages/home/Home.svelte')),
+  page('/knowledge', 'knowledge.title', LibraryBig, 'brainml.stats', () => import('./pages/knowledge/Knowledge.svelte')),
   page('/keys', 'keys.title', KeyRound, undefined, () => import('./pages/keys/Keys.svelte')),
   page('/usage', 'usage.title', ChartColumn, undefined, () => import('./pages/usage/Usage.svelte')),
   page('/plugins', 'plugins.title', Puzzle, 'admin', () => import('./pages/plugins/Plugins.svelte')),
