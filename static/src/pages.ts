@@ -9,6 +9,7 @@ import FileClock from '@lucide/svelte/icons/file-clock'
 import House from '@lucide/svelte/icons/house'
 import KeyRound from '@lucide/svelte/icons/key-round'
 import LibraryBig from '@lucide/svelte/icons/library-big'
+import MessageSquare from '@lucide/svelte/icons/message-square'
 import Puzzle from '@lucide/svelte/icons/puzzle'
 import ScrollText from '@lucide/svelte/icons/scroll-text'
 import Server from '@lucide/svelte/icons/server'
@@ -44,6 +45,7 @@ function page(path: string, title: TextKey, icon: typeof House, scope: string | 
 // begin with one of those.
 export const pages: readonly Page[] = [
   page('/', 'home.title', House, undefined, () => import('./pages/home/Home.svelte')),
+  page('/chat', 'chat.title', MessageSquare, 'llm.chat', () => import('./pages/chat/Chat.svelte')),
   page('/knowledge', 'knowledge.title', LibraryBig, 'brainml.stats', () => import('./pages/knowledge/Knowledge.svelte')),
   page('/keys', 'keys.title', KeyRound, undefined, () => import('./pages/keys/Keys.svelte')),
   page('/usage', 'usage.title', ChartColumn, undefined, () => import('./pages/usage/Usage.svelte')),

@@ -77,6 +77,9 @@ export interface Model {
   id: string
   object: 'model'
   owned_by: string
+  task?: 'chat' | 'embedding'
+  /** What runs it: `extract` answers from collections, `upstream` passes on. */
+  engine?: string
 }
 
 export interface ChatMessage {
