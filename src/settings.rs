@@ -1,7 +1,8 @@
 //! Every setting: its doc, type and default, and where its value comes from.
 //!
 //! Defaults < `bkg.toml` < `BKG_*` environment < flags. The environment name of `server.port` is
-//! `BKG_SERVER__PORT`, that of `data_dir` is `BKG_DATA_DIR`.
+//! `BKG_SERVER__PORT`, that of `data_dir` is `BKG_DATA_DIR`. Some variables of OpenTelemetry count
+//! where nothing else is said.
 
 use std::{
     collections::HashMap,
@@ -165,6 +166,15 @@ settings! {
 
     /// Traces.
     Telemetry {
+        /// The collector that sampled traces are sent to, such as `http://collector:4318`: OTLP over
+        /// HTTP in protobuf, below that address at `/v1/traces`. Without it
+        /// `OTEL_EXPORTER_OTLP_ENDPOINT` counts, and without both nothing is sent.
+        otlp_endpoint: Option<String> = None,
+        /// Headers that the collector wants, as `name=value,name=value` with values encoded as in
+        /// addresses. Without it `OTEL_EXPORTER_OTLP_HEADERS` counts.
+        otlp_headers: Option<Secret> = None,
+        /// What the gateway is called in traces. Without it `OTEL_SERVICE_NAME` counts.
+        service_name: String = "bkg".to_owned(),
         /// The share of traces that are sampled, 0 to 1, where a caller's `traceparent` does not say
         /// whether its trace is. All of the last traces can be looked at, sampled or not.
         sample: Share = Share::ALL,
@@ -286,7 +296,8 @@ impl Settings {
         flags: &Flags,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, SettingsError> {
-        let mut all = Config::builder();
+        let environment: Vec<_> = environment.into_iter().collect();
+        let mut all = Config::builder().add_source(of_opentelemetry(&environment)?);
         if let Some(path) = settings_file(flags)? {
             let file = File::from(path.as_path()).format(FileFormat::Toml);
             check(&path.display().to_string(), file.clone())?;
@@ -357,6 +368,28 @@ fn flags_as_source(flags: &Flags) -> Result<Config, SettingsError> {
         .build()
         .map_err(|error| SettingsError::wrong("the flags", error))
 }
+
+/// OpenTelemetry's own variables, which stand in for settings that nobody has set.
+fn of_opentelemetry(environment: &[(OsString, OsString)]) -> Result<Config, SettingsError> {
+    let mut source = Config::builder();
+    for (name, key) in OPENTELEMETRY {
+        let mut values = environment.iter().filter(|(known, _)| known == name);
+        let value = values.next().and_then(|(_, value)| value.to_str());
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            let set = source.set_override(key, value);
+            source = set.map_err(|error| SettingsError::wrong(name, error))?;
+        }
+    }
+    let built = source.build();
+    built.map_err(|error| SettingsError::wrong("the environment (OTEL_*)", error))
+}
+
+/// Variables of OpenTelemetry, and the settings that they stand in for.
+const OPENTELEMETRY: [(&str, &str); 3] = [
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "telemetry.otlp_headers"),
+    ("OTEL_SERVICE_NAME", "telemetry.service_name"),
+];
 
 /// The variables that are settings. The tests' own share the prefix.
 fn ours(

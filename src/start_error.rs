@@ -78,7 +78,7 @@ impl StartError {
             | Self::Upstreams(_)
             | Self::PluginsFile { .. }
             | Self::Tls(_)
-            | Self::Telemetry(TelemetryError::Filter(_)) => 2,
+            | Self::Telemetry(TelemetryError::Filter(_) | TelemetryError::Collector(_)) => 2,
             Self::Telemetry(TelemetryError::Thread(_))
             | Self::Read(_)
             | Self::File { .. }

@@ -1,4 +1,6 @@
-//! The log: one back end for the terminal and the live view.
+//! The log, one back end for the terminal and the live view; and the way of spans to a collector.
+
+mod otlp;
 
 use std::io;
 
@@ -6,7 +8,8 @@ use actix::Arbiter;
 use logbroker::{Format, InstallError, Intake, Limits, LogBroker, Ring};
 use messages::fault::panic_text;
 
-use crate::settings;
+pub(crate) use self::otlp::{ExportFigures, Exporter, Finished, TargetError};
+use crate::settings::{self, Settings};
 
 /// The plugins' targets in the log.
 const PLUGINS: [&str; 3] = ["apikeys", "brainml", "llmserver"];
@@ -15,17 +18,19 @@ const PLUGINS: [&str; 3] = ["apikeys", "brainml", "llmserver"];
 /// person must know.
 const QUIET: &str = "warn";
 
-/// The running log.
+/// The running log, and whoever sends spans.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
     ring: Ring,
+    exporter: Option<Exporter>,
     _broker: Arbiter,
 }
 
 impl Telemetry {
     /// Starts the broker and takes over the `log` crate. A second gateway in the same process (a
     /// bench or a test) leaves the first one's back end in place.
-    pub(crate) fn start(log: &settings::Log, everyone: bool) -> Result<Self, TelemetryError> {
+    pub(crate) fn start(settings: &Settings, everyone: bool) -> Result<Self, TelemetryError> {
+        let log = &settings.log;
         let limits = Limits {
             records: log.keep,
             ..Limits::default()
@@ -35,10 +40,28 @@ impl Telemetry {
         install(filter, log.format, &intake)?;
         log_panics();
         let broker = LogBroker::start(intake, ring.clone())?;
+        // A subcommand's few requests are nobody's traffic.
+        let exporter = match everyone {
+            true => Exporter::start(&settings.telemetry)?,
+            false => None,
+        };
         Ok(Self {
             ring,
+            exporter,
             _broker: broker,
         })
+    }
+
+    /// Where spans are handed over, if a collector wants them.
+    pub(crate) fn exporter(&self) -> Option<Exporter> {
+        self.exporter.clone()
+    }
+
+    /// Sends the last spans.
+    pub(crate) async fn close(&self) {
+        if let Some(exporter) = &self.exporter {
+            exporter.close().await;
+        }
     }
 
     /// What the sockets read.
@@ -68,12 +91,15 @@ fn log_panics() {
     }));
 }
 
-/// Why the log did not start.
+/// Why the log or the traces did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter is wrong.
     #[error("settings: log.filter: {0}")]
     Filter(#[from] InstallError),
+    /// What the settings say of the collector cannot be used.
+    #[error(transparent)]
+    Collector(#[from] TargetError),
     /// There is no thread for the broker.
     #[error("the log broker's thread: {0}")]
     Thread(#[from] io::Error),

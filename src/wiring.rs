@@ -83,7 +83,7 @@ impl House {
     /// Opens the store and lists the plugins; starts none yet.
     pub(crate) fn open(settings: &Settings, everyone: bool) -> Result<Self, StartError> {
         make_private(&settings.data_dir)?;
-        let telemetry = Telemetry::start(&settings.log, everyone)?;
+        let telemetry = Telemetry::start(settings, everyone)?;
         let store = Store::open(&settings.data_dir)?;
         let directory = Directory::default();
         let credentials = Arc::<Credentials>::default();
@@ -145,7 +145,7 @@ impl House {
             body_limit: server.body_limit,
             documents_limit: server.documents_limit,
             requests: Requests::default(),
-            traces: Traces::new(settings.telemetry.sample.into()),
+            traces: Traces::new(settings.telemetry.sample.into(), self.telemetry.exporter()),
             database: self.store.directory().join("bkg.db").into(),
             models: KnownModels::default(),
             completion_tokens: settings.usage.completion_tokens,
@@ -178,9 +178,10 @@ impl House {
         }
     }
 
-    /// Stops the plugins, each before those that it needs.
+    /// Stops the plugins, each before those that it needs, and sends the last spans.
     pub(crate) async fn stop(&self) {
         self.supervisor.stop_all(STOP_WITHIN).await;
+        self.telemetry.close().await;
     }
 
     pub(crate) fn directory(&self) -> &Directory {

@@ -6,13 +6,15 @@
 //! gateway, models and upstreams are those that exist, and the rest is `other`.
 
 mod gauges;
+mod models;
 mod page;
+mod plain;
 mod plugins;
 mod process;
 pub(crate) mod requests;
 mod upstreams;
 
-use actix_web::{HttpResponse, get, http::header::CONTENT_TYPE, web};
+use actix_web::{HttpRequest, HttpResponse, get, http::header::CONTENT_TYPE, web};
 use messages::fault::Fault;
 use prometheus_client::{encoding::text::encode, registry::Registry};
 
@@ -25,12 +27,16 @@ use super::{
 /// The text format that `encode` writes and every Prometheus since 2.5 reads.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Everything that is counted, in the text format of OpenMetrics.
+/// Everything that is counted, in the text format of OpenMetrics, or for those who ask for `text/plain`
+/// alone in the older one.
 #[utoipa::path(tag = "health", responses(
     (status = 200, description = "the metrics, as Prometheus reads them", body = String)
 ), security(("key" = []), ("session" = [])))]
 #[get("/metrics")]
-pub(crate) async fn read_metrics(caller: Allowed<Anyone>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn read_metrics(
+    caller: Allowed<Anyone>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let edge = caller.edge();
     let writable = edge.store.look().await.is_ok();
     let (requests, gauges) = (edge.requests.figures(), Gauges::of(edge, writable));
@@ -50,7 +56,11 @@ pub(crate) async fn read_metrics(caller: Allowed<Anyone>) -> Result<HttpResponse
     let unwritten = |error: &dyn std::fmt::Display| Fault::internal(format!("metrics: {error}"));
     let text = written.await.map_err(|error| unwritten(&error))?;
     let text = text.map_err(|error| unwritten(&error))?;
+    let (kind, text) = match plain::is_wanted(&request) {
+        true => (plain::KIND, plain::rewrite(&text)),
+        false => (OPEN_METRICS, text),
+    };
     Ok(HttpResponse::Ok()
-        .insert_header((CONTENT_TYPE, OPEN_METRICS))
+        .insert_header((CONTENT_TYPE, kind))
         .body(text))
 }

@@ -24,7 +24,7 @@ use actix_web::{
 use messages::{
     about::About,
     apikeys::Caller,
-    fault::panic_text,
+    fault::{FaultKind, panic_text},
     usage::{Admission, Moment},
 };
 
@@ -67,6 +67,11 @@ pub(crate) struct Facts {
     pub(crate) prompt_tokens: u64,
     /// Tokens written.
     pub(crate) completion_tokens: u64,
+    /// From its head to the first and to the last piece of a stream that said something.
+    pub(crate) first_piece: Option<Duration>,
+    pub(crate) last_piece: Option<Duration>,
+    /// Why its stream broke off.
+    pub(crate) broke_off: Option<FaultKind>,
     /// What its log lines carry.
     pub(crate) about: Option<About>,
     /// Its span; nothing where nobody wants to see it.
@@ -110,6 +115,15 @@ impl Tally {
     /// Adds to what is known.
     pub(crate) fn note(&self, add: impl FnOnce(&mut Facts)) {
         add(&mut self.facts());
+    }
+
+    /// Notes that a piece of a stream has come that says something.
+    pub(crate) fn piece(&self) {
+        let at = self.0.started.elapsed();
+        self.note(|facts| {
+            facts.first_piece.get_or_insert(at);
+            facts.last_piece = Some(at);
+        });
     }
 
     /// Notes the pattern of the route that `request` was led to, where there is one.

@@ -17,6 +17,7 @@ use super::{
     site,
     tally::{CLIENT_CLOSED, Ended},
 };
+use crate::telemetry::{ExportFigures, Exporter};
 
 /// What asks so often, or looks at traces itself, that traces of it would only be in the way.
 const UNTRACED: [&str; 3] = ["/health", "/metrics", "/admin/traces"];
@@ -27,6 +28,8 @@ pub(crate) struct Traces {
     ring: Ring,
     /// The share of traces that are called sampled where the caller has not decided, 0 to 1.
     sample: f64,
+    /// Where sampled spans are handed over.
+    exporter: Option<Exporter>,
 }
 
 /// A request's span under way.
@@ -37,11 +40,12 @@ pub(crate) struct RequestSpan {
 }
 
 impl Traces {
-    /// Traces of which a share of `sample` is called sampled.
-    pub(crate) fn new(sample: f64) -> Self {
+    /// Traces of which a share of `sample` is called sampled, and handed to `exporter`.
+    pub(crate) fn new(sample: f64, exporter: Option<Exporter>) -> Self {
         Self {
             ring: Ring::default(),
             sample,
+            exporter,
         }
     }
 
@@ -60,7 +64,8 @@ impl Traces {
         if looking || site::answers(request.request()) {
             return unrecorded();
         }
-        let kept = Arc::new(Kept::new(id));
+        let exporter = self.exporter.clone().filter(|_| sampled);
+        let kept = Arc::new(Kept::new(id, exporter));
         let span = Trace::begin(id, above, sampled, kept.clone());
         match span.trace().cloned() {
             Some(trace) => (trace, Some(RequestSpan { span, kept })),
@@ -84,6 +89,12 @@ impl Traces {
     /// All that is kept of one trace.
     pub(crate) fn find(&self, id: TraceId) -> Option<Whole> {
         self.ring.find(id)
+    }
+
+    /// What has become of the spans that were handed over.
+    pub(crate) fn exported(&self) -> ExportFigures {
+        let exporter = self.exporter.as_ref();
+        exporter.map(Exporter::figures).unwrap_or_default()
     }
 
     fn draws(&self, id: TraceId) -> bool {
@@ -120,6 +131,9 @@ fn describe(span: &OpenSpan, ended: &Ended) {
     span.set("bkg.request_id", facts.request_id.to_string());
     if let Some(caller) = &facts.caller {
         span.set("bkg.caller", caller.id.clone());
+    }
+    if let Some(kind) = facts.broke_off {
+        span.fail(kind.name());
     }
     match status {
         CLIENT_CLOSED => span.fail("client_closed"),

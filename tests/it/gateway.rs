@@ -179,7 +179,8 @@ pub async fn answer(request: RequestBuilder) -> (u16, Value) {
 /// settings.
 pub fn bkg(data: &Path, env: &[(String, String)], args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bkg"));
-    let own = std::env::vars().filter(|(name, _)| name.starts_with("BKG_"));
+    let own = std::env::vars();
+    let own = own.filter(|(name, _)| name.starts_with("BKG_") || name.starts_with("OTEL_"));
     own.for_each(|(name, _)| {
         command.env_remove(name);
     });

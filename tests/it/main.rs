@@ -32,6 +32,7 @@ mod logs;
 mod metrics;
 mod openai;
 mod openapi;
+mod otlp;
 mod plugins;
 mod python;
 mod quick_start;

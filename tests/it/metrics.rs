@@ -1,9 +1,16 @@
 //! `/metrics`: who may read it, that it tells the truth, and that nobody can make it grow.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{ErrorKind, Write},
+    process::{Command, Stdio},
+};
 
 use futures_util::{StreamExt, stream};
-use reqwest::{Method, header::CONTENT_TYPE};
+use reqwest::{
+    Method,
+    header::{ACCEPT, CONTENT_TYPE},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -288,4 +295,94 @@ async fn tokens_are_told_by_models_that_exist_and_no_others() {
     ];
     assert_eq!(told.map(|count| count.to_string()), ["14", "10"]);
     assert_eq!(scrape.labels("model"), BTreeSet::from(["far-chat"]));
+}
+
+#[tokio::test]
+async fn promtool_finds_nothing_wrong_with_the_page() {
+    let reply = |_: &Value| Reply::Stream {
+        first: vec![chunk("one ", None), chunk("two", Some("stop"))],
+        rest: vec![],
+    };
+    let gateway = Gateway::start_with(&[("BKG_MODELS_DIR", "no-models")]).await;
+    let upstream = Upstream::start(reply).await;
+    upstream.join(&gateway).await;
+    upstream.release();
+    let messages = [json!({"role": "user", "content": "hello"})];
+    let body = json!({"model": "far-chat", "stream": true, "messages": messages});
+    let chat = gateway.request(Method::POST, "/v1/chat/completions");
+    Events::of(chat.json(&body)).await.values().await;
+    let answer = gateway.request(Method::GET, "/metrics");
+    let answer = answer.header(ACCEPT, "text/plain").send().await.unwrap();
+    let kind = answer.headers()[CONTENT_TYPE].to_str().unwrap();
+    assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
+    let page = answer.text().await.unwrap();
+    let promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut promtool = match promtool {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return eprintln!("SKIPPED: no promtool; Debian's package prometheus has it");
+        }
+        promtool => promtool.unwrap(),
+    };
+    let mut stdin = promtool.stdin.take().unwrap();
+    stdin.write_all(page.as_bytes()).unwrap();
+    drop(stdin);
+    let found = promtool.wait_with_output().unwrap();
+    assert!(found.status.success(), "{found:?}");
+}
+
+#[tokio::test]
+async fn models_tell_how_fast_they_answer_and_what_became_of_their_requests() {
+    let reply = |body: &Value| match body["max_tokens"] == 1 {
+        true => Reply::Stream {
+            first: vec![chunk("one ", None), json!({"error": {"message": "broke"}})],
+            rest: vec![],
+        },
+        false => Reply::Stream {
+            first: vec![chunk("one ", None), chunk("two ", None)],
+            rest: vec![chunk("three", Some("stop"))],
+        },
+    };
+    let gateway = Gateway::start_with(&[("BKG_MODELS_DIR", "no-models")]).await;
+    let upstream = Upstream::start(reply).await;
+    upstream.join(&gateway).await;
+    let chat = |most: u32| {
+        let messages = [json!({"role": "user", "content": "hello"})];
+        let body =
+            json!({"model": "far-chat", "stream": true, "messages": messages, "max_tokens": most});
+        let request = gateway.request(Method::POST, "/v1/chat/completions");
+        Events::of(request.json(&body))
+    };
+    let mut slow = chat(9).await;
+    slow.value().await;
+    let pause = std::time::Duration::from_millis(300);
+    tokio::time::sleep(pause).await;
+    upstream.release();
+    slow.values().await;
+    chat(1).await.values().await;
+    let (gateway, model) = (&gateway, "{model=\"far-chat\"");
+    let outcome = |outcome| format!("bkg_model_requests_total{model},outcome=\"{outcome}\"}}");
+    let (served, failed) = (outcome("served"), outcome("failed"));
+    eventually("both are counted", || async {
+        let scrape = Scrape::of(gateway).await;
+        scrape.get(&served) + scrape.get(&failed) > 1.5
+    })
+    .await;
+    let scrape = Scrape::of(gateway).await;
+    assert_eq!(
+        [&served, &failed].map(|name| scrape.get(name).to_string()),
+        ["1", "1"]
+    );
+    let first = format!("bkg_model_time_to_first_token_seconds_count{model}}}");
+    assert_eq!(scrape.get(&first).to_string(), "2");
+    // From the first token to the last: the pause, for each of the two that followed the first.
+    let further = |what| format!("bkg_model_time_per_output_token_seconds_{what}{model}}}");
+    let each = scrape.get(&further("sum")) / scrape.get(&further("count"));
+    let least = pause.as_secs_f64() / 2.0;
+    assert!(each >= least * 0.9 / 2.0, "{each}");
+    assert!(scrape.get(&first.replace("count", "sum")) < 60.0);
 }

@@ -10,7 +10,10 @@ use std::{
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::page::Page;
-use crate::http::{Edge, tls::CertificateStatus, ws::LogFigures};
+use crate::{
+    http::{Edge, tls::CertificateStatus, ws::LogFigures},
+    telemetry::ExportFigures,
+};
 
 /// What there is besides requests and plugins, as of one moment.
 #[derive(Debug)]
@@ -24,6 +27,7 @@ pub(super) struct Gauges {
     readers_dropped: u64,
     writable: bool,
     database: Arc<Path>,
+    exported: ExportFigures,
 }
 
 impl Gauges {
@@ -38,6 +42,7 @@ impl Gauges {
             readers_dropped: edge.readers.dropped(),
             writable,
             database: edge.database.clone(),
+            exported: edge.traces.exported(),
         }
     }
 
@@ -90,6 +95,25 @@ impl Gauges {
         page.counter("bkg_log_gap_records", "Log records in those gaps", log.lost)
     }
 
+    fn encode_traces(&self, page: &mut Page<'_>) -> fmt::Result {
+        let exported = &self.exported;
+        page.counter(
+            "bkg_trace_spans_sent",
+            "Spans that the collector has taken",
+            exported.sent,
+        )?;
+        let dropped = [
+            ("overflowed", exported.overflowed),
+            ("refused", exported.refused),
+            ("unsent", exported.unsent),
+        ];
+        page.counters(
+            "bkg_trace_spans_dropped",
+            "Spans that no collector got: too many waited, it refused them, or it was not reached",
+            dropped.map(|(reason, count)| ([("reason", reason)], count)),
+        )
+    }
+
     fn encode_store(&self, page: &mut Page<'_>) -> fmt::Result {
         page.gauge(
             "bkg_store_writable",
@@ -136,6 +160,7 @@ impl Collector for Gauges {
         )?;
         self.encode_certificate(&mut page)?;
         self.encode_log(&mut page)?;
+        self.encode_traces(&mut page)?;
         self.encode_store(&mut page)
     }
 }

@@ -1,7 +1,7 @@
 //! HTTP requests, counted as they end.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     fmt,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -11,17 +11,19 @@ use std::{
 
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
-use super::page::{Page, Spread, label};
+use super::{
+    models::Models,
+    page::{Page, Spread},
+};
 use crate::http::tally::{CLIENT_CLOSED, Ended};
 
 /// What a label says of whatever is not worth a series of its own.
-const OTHER: &str = "other";
+pub(super) const OTHER: &str = "other";
 
 /// Most series of requests. Routes, methods and statuses are few, but someone may try them all.
 const MOST_SERIES: usize = 400;
-/// Most routes and models told apart; the gateway has fewer of both, as a rule.
+/// Most routes told apart; the gateway has fewer, as a rule.
 const MOST_ROUTES: usize = 80;
-const MOST_MODELS: usize = 40;
 
 /// Methods that have a label of their own.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -40,7 +42,7 @@ pub(crate) struct Requests {
 struct Counts {
     routes: HashMap<String, Route>,
     series: usize,
-    models: BTreeMap<String, Tokens>,
+    models: Models,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -49,12 +51,6 @@ struct Route {
     outcomes: Vec<(&'static str, Status, u64)>,
     took: f64,
     buckets: [u64; BOUNDS.len()],
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-struct Tokens {
-    prompt: u64,
-    completion: u64,
 }
 
 /// The status that was sent; none stands for several.
@@ -101,32 +97,13 @@ impl Counts {
             None => add(self.routes.entry(name.to_owned()).or_default()),
         };
         self.series += usize::from(new);
-        if let Some(model) = &facts.model {
-            self.add_tokens(model, facts.prompt_tokens, facts.completion_tokens);
-        }
+        self.models.count(ended);
     }
 
     fn route_label<'a>(&self, route: Option<&'a str>) -> &'a str {
         let room = self.routes.len() < MOST_ROUTES;
         let own = route.filter(|route| room || self.routes.contains_key(*route));
         own.unwrap_or(OTHER)
-    }
-
-    fn add_tokens(&mut self, model: &str, prompt: u64, completion: u64) {
-        let room = self.models.len() < MOST_MODELS;
-        let name = if room || self.models.contains_key(model) {
-            model
-        } else {
-            OTHER
-        };
-        let add = |tokens: &mut Tokens| {
-            tokens.prompt = tokens.prompt.saturating_add(prompt);
-            tokens.completion = tokens.completion.saturating_add(completion);
-        };
-        match self.models.get_mut(name) {
-            Some(tokens) => add(tokens),
-            None => add(self.models.entry(name.to_owned()).or_default()),
-        }
     }
 }
 
@@ -216,24 +193,7 @@ impl Collector for Figures {
             "From a request's head to the end of its answer, streams included",
             took,
         )?;
-        let tokens = self.ended.models.iter().flat_map(|(model, tokens)| {
-            let model = label(model);
-            let series = move |kind, count| {
-                (
-                    [("model", model.clone()), ("kind", String::from(kind))],
-                    count,
-                )
-            };
-            [
-                series("prompt", tokens.prompt),
-                series("completion", tokens.completion),
-            ]
-        });
-        page.counters(
-            "bkg_llm_tokens",
-            "Tokens read and written by models",
-            tokens,
-        )
+        self.ended.models.encode(&mut page)
     }
 }
 

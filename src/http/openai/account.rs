@@ -96,8 +96,17 @@ impl Account {
                 self.whole(&value, &edge.models);
                 HttpResponse::Ok().json(value)
             }
-            Completion::Chunks(deltas) => {
-                sse::respond_with(deltas, &edge.drain, move |chunk: &mut Value| {
+            Completion::Chunks(deltas) => sse::respond_with(
+                deltas,
+                &edge.drain,
+                move |piece: Result<&mut Value, &Fault>| {
+                    let chunk = match piece {
+                        Ok(chunk) => chunk,
+                        Err(fault) => {
+                            self.broke_off(fault);
+                            return Fate::Last;
+                        }
+                    };
                     if !self.chunk(chunk) {
                         self.cut(chunk, usage_wanted);
                         return Fate::Last;
@@ -106,8 +115,8 @@ impl Account {
                         true => Fate::Sent,
                         false => Fate::LeftOut,
                     }
-                })
-            }
+                },
+            ),
         })
     }
 
@@ -198,12 +207,21 @@ impl Account {
         {
             return false;
         }
+        if let Some(tally) = self.tally.as_ref().filter(|_| tokens > 0) {
+            tally.piece();
+        }
         match usage(chunk) {
             Some(told) => self.believe(told),
             None if tokens > 0 => self.book_completion(self.completion.saturating_add(tokens)),
             None => {}
         }
         true
+    }
+
+    fn broke_off(&self, fault: &Fault) {
+        if let Some(tally) = &self.tally {
+            tally.note(|facts| facts.broke_off = Some(fault.kind));
+        }
     }
 
     /// Makes `chunk` the last of a stream that went beyond what its key has set aside, and books no

@@ -38,11 +38,12 @@ pub(crate) enum Fate {
     Last,
 }
 
-/// The same, where `pass` sees each item first: it may change it, and says what becomes of it.
+/// The same, where `pass` sees each item first: it may change it, and says what becomes of it. A
+/// fault, which ends the stream, it sees too.
 pub(crate) fn respond_with<T: Serialize + 'static>(
     deltas: Deltas<T>,
     drain: &Arc<Drain>,
-    pass: impl FnMut(&mut T) -> Fate + 'static,
+    pass: impl FnMut(Result<&mut T, &Fault>) -> Fate + 'static,
 ) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/event-stream; charset=utf-8")
@@ -63,7 +64,7 @@ enum State<T, P> {
 fn events<T: Serialize>(
     deltas: Deltas<T>,
     drain: Arc<Drain>,
-    pass: impl FnMut(&mut T) -> Fate,
+    pass: impl FnMut(Result<&mut T, &Fault>) -> Fate,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     stream::unfold(State::Open(deltas, pass), move |state| {
         let drain = drain.clone();
@@ -77,7 +78,10 @@ fn events<T: Serialize>(
                     let (bytes, state) = match next {
                         Some(Ok((item, Fate::Last))) => (event(&item), State::Done),
                         Some(Ok((item, _))) => (event(&item), State::Open(deltas, pass)),
-                        Some(Err(fault)) => (event(&error(fault)), State::Done),
+                        Some(Err(fault)) => {
+                            pass(Err(&fault));
+                            (event(&error(fault)), State::Done)
+                        }
                         None => (Bytes::from_static(DONE), State::Closed),
                     };
                     Some((Ok(bytes), state))
@@ -92,11 +96,11 @@ fn events<T: Serialize>(
 /// The next item that passes.
 async fn next<T>(
     deltas: &mut Deltas<T>,
-    pass: &mut impl FnMut(&mut T) -> Fate,
+    pass: &mut impl FnMut(Result<&mut T, &Fault>) -> Fate,
 ) -> Option<Result<(T, Fate), Fault>> {
     loop {
         match deltas.next().await? {
-            Ok(mut item) => match pass(&mut item) {
+            Ok(mut item) => match pass(Ok(&mut item)) {
                 Fate::LeftOut => (),
                 fate => return Some(Ok((item, fate))),
             },

@@ -8,6 +8,8 @@ use std::{
 use jiff::Timestamp;
 use messages::trace::{Recorder, Span, SpanKind, TraceId};
 
+use crate::telemetry::{Exporter, Finished};
+
 /// Most spans of one request; the rest is counted.
 const MOST_SPANS: usize = 256;
 /// Most bytes of one request's spans.
@@ -20,6 +22,7 @@ pub(crate) struct Kept {
     id: TraceId,
     began: Instant,
     began_at: Timestamp,
+    exporter: Option<Exporter>,
     spans: Mutex<Spans>,
 }
 
@@ -31,12 +34,13 @@ struct Spans {
 }
 
 impl Kept {
-    /// Nothing yet of the trace `id`, which begins now.
-    pub(super) fn new(id: TraceId) -> Self {
+    /// Nothing yet of the trace `id`, which begins now; its spans go to `exporter` too.
+    pub(super) fn new(id: TraceId, exporter: Option<Exporter>) -> Self {
         Self {
             id,
             began: Instant::now(),
             began_at: Timestamp::now(),
+            exporter,
             spans: Mutex::default(),
         }
     }
@@ -71,6 +75,19 @@ impl Kept {
         self.lock().left_out
     }
 
+    fn export(&self, span: &Arc<Span>) {
+        let Some(exporter) = &self.exporter else {
+            return;
+        };
+        let began = u64::try_from(self.began_at.as_nanosecond()).unwrap_or_default();
+        let later = u64::try_from(self.until(span.started).as_nanos()).unwrap_or_default();
+        exporter.offer(Finished {
+            trace: self.id,
+            started: began.saturating_add(later),
+            span: span.clone(),
+        });
+    }
+
     fn lock(&self) -> MutexGuard<'_, Spans> {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -79,12 +96,14 @@ impl Kept {
 impl Recorder for Kept {
     fn record(&self, span: Span) {
         let size = size(&span);
+        let span = Arc::new(span);
+        self.export(&span);
         let mut spans = self.lock();
         let room = spans.all.len() < MOST_SPANS && spans.bytes + size <= MOST_BYTES;
         // Without the request's own span the others would hang in the air.
         if room || span.kind == SpanKind::Server {
             spans.bytes += size;
-            spans.all.push(Arc::new(span));
+            spans.all.push(span);
         } else {
             spans.left_out += 1;
         }
@@ -120,7 +139,7 @@ mod tests {
     #[test]
     fn a_request_of_very_many_spans_is_bounded_and_keeps_its_own() {
         for text in [0, 10_000] {
-            let kept = Kept::new(TraceId::random());
+            let kept = Kept::new(TraceId::random(), None);
             for _ in 0..1_000 {
                 kept.record(span(SpanKind::Internal, text));
             }
