@@ -33,42 +33,48 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 const ENDPOINT: &str = "BKG_TELEMETRY__OTLP_ENDPOINT";
 
+/// The status that a request is answered with; 0 is no answer at all.
+type Answers = Box<dyn Fn(&ExportTraceServiceRequest) -> u16 + Send + Sync>;
+
 /// A collector of the tests' own.
 struct Collector {
     url: String,
-    heads: Arc<Mutex<Vec<String>>>,
-    got: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
-    asked: Arc<AtomicUsize>,
+    state: Arc<State>,
+}
+
+struct State {
+    answers: Answers,
+    heads: Mutex<Vec<String>>,
+    got: Mutex<Vec<ExportTraceServiceRequest>>,
+    asked: AtomicUsize,
 }
 
 impl Collector {
-    /// Answers the first requests with `statuses`, and all others with 200; a status of 0 is no
-    /// answer at all.
-    async fn start(statuses: &'static [u16]) -> Self {
+    /// Answers as `answers` says.
+    async fn start(
+        answers: impl Fn(&ExportTraceServiceRequest) -> u16 + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let collector = Self {
-            url: format!("http://{}", listener.local_addr().unwrap()),
-            heads: Arc::default(),
-            got: Arc::default(),
-            asked: Arc::default(),
-        };
-        let (heads, got) = (collector.heads.clone(), collector.got.clone());
-        let asked = collector.asked.clone();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let state = Arc::new(State {
+            answers: Box::new(answers),
+            heads: Mutex::default(),
+            got: Mutex::default(),
+            asked: AtomicUsize::new(0),
+        });
+        let serving = state.clone();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let (heads, got, asked) = (heads.clone(), got.clone(), asked.clone());
-                tokio::spawn(serve(socket, statuses, heads, got, asked));
+                tokio::spawn(serve(socket, serving.clone()));
             }
         });
-        collector
+        Self { url, state }
     }
 
     /// All spans that were taken.
     fn spans(&self) -> Vec<Span> {
-        let got = self.got.lock().unwrap();
-        let resources = got.iter().flat_map(|request| &request.resource_spans);
-        let scopes = resources.flat_map(|resource| &resource.scope_spans);
-        scopes.flat_map(|scope| scope.spans.clone()).collect()
+        let got = self.state.got.lock().unwrap();
+        got.iter().flat_map(spans_of).cloned().collect()
     }
 
     /// The spans of one trace, once there are `count`.
@@ -84,30 +90,36 @@ impl Collector {
     }
 }
 
-async fn serve(
-    mut socket: TcpStream,
-    statuses: &'static [u16],
-    heads: Arc<Mutex<Vec<String>>>,
-    got: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
-    asked: Arc<AtomicUsize>,
-) {
+async fn serve(mut socket: TcpStream, state: Arc<State>) {
     let mut bytes = Vec::new();
     while let Some((head, body)) = request(&mut socket, &mut bytes).await {
-        let number = asked.fetch_add(1, SeqCst);
-        let status = statuses.get(number).copied().unwrap_or(200);
-        if status == 0 {
-            return std::future::pending().await;
-        }
-        if status == 200 {
-            heads.lock().unwrap().push(head);
-            let request = ExportTraceServiceRequest::decode(&*body).unwrap();
-            got.lock().unwrap().push(request);
+        let request = ExportTraceServiceRequest::decode(&*body).unwrap();
+        let status = (state.answers)(&request);
+        state.asked.fetch_add(1, SeqCst);
+        match status {
+            0 => return std::future::pending().await,
+            200 => {
+                state.heads.lock().unwrap().push(head);
+                state.got.lock().unwrap().push(request);
+            }
+            _ => (),
         }
         let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
         if socket.write_all(answer.as_bytes()).await.is_err() {
             return;
         }
     }
+}
+
+fn spans_of(request: &ExportTraceServiceRequest) -> impl Iterator<Item = &Span> {
+    let resources = request.resource_spans.iter();
+    let scopes = resources.flat_map(|resource| &resource.scope_spans);
+    scopes.flat_map(|scope| &scope.spans)
+}
+
+/// Whether a request tells of the trace `id`.
+fn holds(request: &ExportTraceServiceRequest, id: &str) -> bool {
+    spans_of(request).any(|span| hex(&span.trace_id) == id)
 }
 
 /// The next request on a connection: its head in lower case, and its body.
@@ -199,7 +211,7 @@ fn dropped(why: &str) -> String {
 
 #[tokio::test]
 async fn a_streamed_chat_over_an_upstream_arrives_as_one_tree() {
-    let collector = Collector::start(&[]).await;
+    let collector = Collector::start(|_| 200).await;
     let gateway = gateway(&[
         (ENDPOINT, &collector.url),
         (
@@ -250,7 +262,7 @@ async fn a_streamed_chat_over_an_upstream_arrives_as_one_tree() {
     ] {
         assert_eq!(attributes[name], value, "{name}");
     }
-    let got = collector.got.lock().unwrap();
+    let got = collector.state.got.lock().unwrap();
     let resource = got[0].resource_spans[0].resource.as_ref().unwrap();
     assert_eq!(told(&resource.attributes)["service.name"], "bkg");
     let bytes: Vec<u8> = got.iter().flat_map(Message::encode_to_vec).collect();
@@ -258,7 +270,7 @@ async fn a_streamed_chat_over_an_upstream_arrives_as_one_tree() {
     for secret in ["Waldmeister", "one ", KEY, &gateway.key] {
         assert!(!text.contains(secret), "{secret}");
     }
-    let head = &collector.heads.lock().unwrap()[0];
+    let head = &collector.state.heads.lock().unwrap()[0];
     for line in [
         "post /v1/traces http/1.1",
         "content-type: application/x-protobuf",
@@ -271,7 +283,7 @@ async fn a_streamed_chat_over_an_upstream_arrives_as_one_tree() {
 
 #[tokio::test]
 async fn what_fails_arrives_as_an_error() {
-    let collector = Collector::start(&[]).await;
+    let collector = Collector::start(|_| 200).await;
     let gateway = gateway(&[(ENDPOINT, &collector.url)]).await;
     let refused = chat(&gateway, TRACE, "01").send().await.unwrap();
     assert_eq!(refused.status(), 404);
@@ -288,7 +300,7 @@ async fn what_fails_arrives_as_an_error() {
 
 #[tokio::test]
 async fn the_environment_of_opentelemetry_counts_where_no_setting_does_and_unsampled_spans_stay() {
-    let collector = Collector::start(&[]).await;
+    let collector = Collector::start(|_| 200).await;
     let gateway = gateway(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url),
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-org=8"),
@@ -303,34 +315,48 @@ async fn the_environment_of_opentelemetry_counts_where_no_setting_does_and_unsam
     }
     collector.trace(TRACE, 2).await;
     assert_eq!(collector.spans().len(), 2, "{:?}", collector.spans());
-    let got = collector.got.lock().unwrap();
+    let got = collector.state.got.lock().unwrap();
     let resource = got[0].resource_spans[0].resource.as_ref().unwrap();
     assert_eq!(told(&resource.attributes)["service.name"], "our-gateway");
-    assert!(collector.heads.lock().unwrap()[0].contains("x-org: 8"));
+    assert!(collector.state.heads.lock().unwrap()[0].contains("x-org: 8"));
 }
 
 #[tokio::test]
 async fn a_batch_is_brought_again_to_a_collector_that_is_busy_and_not_to_one_that_refuses() {
-    let collector = Collector::start(&[503, 200, 400]).await;
+    let refused = TRACE.replace('4', "5");
+    let (times_busy, times_refused) =
+        (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (busy, refuses, id) = (times_busy.clone(), times_refused.clone(), refused.clone());
+    let collector = Collector::start(move |request| {
+        if holds(request, &id) {
+            refuses.fetch_add(1, SeqCst);
+            return 400;
+        }
+        match holds(request, TRACE) && busy.fetch_add(1, SeqCst) == 0 {
+            true => 503,
+            false => 200,
+        }
+    })
+    .await;
     let gateway = gateway(&[(ENDPOINT, &collector.url)]).await;
     chat(&gateway, TRACE, "01").send().await.unwrap();
     collector.trace(TRACE, 2).await;
-    assert_eq!(collector.asked.load(SeqCst), 2);
-    let gateway = &gateway;
-    let refused = dropped("refused");
+    assert_eq!(times_busy.load(SeqCst), 2);
+    chat(&gateway, &refused, "01").send().await.unwrap();
+    let (gateway, series) = (&gateway, dropped("refused"));
     eventually("the rest has been refused", || async {
-        gateway.get("/v1/models").await;
-        metric(gateway, &refused).await > 0.0
+        metric(gateway, &series).await >= 2.0
     })
     .await;
+    assert_eq!(times_refused.load(SeqCst), 1);
     assert!(metric(gateway, "bkg_trace_spans_sent_total").await >= 2.0);
 }
 
 #[tokio::test]
 async fn a_collector_that_never_answers_changes_nothing_for_callers_and_hardly_the_end() {
-    let collector = Collector::start(&[0; 100]).await;
+    let collector = Collector::start(|_| 0).await;
     let mut gateway = gateway(&[(ENDPOINT, &collector.url)]).await;
-    let asked = collector.asked.clone();
+    let asked = &collector.state.asked;
     eventually("the collector has been asked", || async {
         gateway.get("/v1/models").await;
         asked.load(SeqCst) > 0
@@ -371,7 +397,7 @@ async fn a_collector_that_is_gone_costs_spans_which_are_counted() {
 
 #[tokio::test]
 async fn the_last_spans_are_sent_before_the_end() {
-    let collector = Collector::start(&[]).await;
+    let collector = Collector::start(|_| 200).await;
     let mut gateway = gateway(&[(ENDPOINT, &collector.url)]).await;
     chat(&gateway, TRACE, "01").send().await.unwrap();
     gateway.terminate();
