@@ -82,6 +82,8 @@ impl Collector {
         let own = || {
             let mut spans = self.spans();
             spans.retain(|span| hex(&span.trace_id) == id);
+            // A key's use is noted now and then.
+            spans.retain(|span| span.name != "apikeys.authenticate");
             spans
         };
         eventually("the spans have come", || async { own().len() >= count }).await;

@@ -32,17 +32,21 @@ fn traceparent() -> String {
     format!("00-{TRACE}-{CALLER}-01")
 }
 
-/// The trace, once it has `spans` spans.
+/// The trace, once it has `spans` spans; that a key's use is noted now and then does not count.
 async fn trace(gateway: &Gateway, id: &str, spans: usize) -> Value {
     let path = format!("/admin/traces/{id}");
-    let told = || async { gateway.get(&path).await };
+    let count = |trace: &Value| {
+        let all = trace["spans"].as_array().into_iter().flatten();
+        all.filter(|span| span["name"] != "apikeys.authenticate")
+            .count()
+    };
     eventually("the trace is whole", || async {
-        let (status, told) = told().await;
-        status == 200 && told["spans"].as_array().unwrap().len() >= spans
+        let (status, told) = gateway.get(&path).await;
+        status == 200 && count(&told) >= spans
     })
     .await;
-    let trace = told().await.1;
-    assert_eq!(trace["spans"].as_array().unwrap().len(), spans, "{trace}");
+    let trace = gateway.get(&path).await.1;
+    assert_eq!(count(&trace), spans, "{trace}");
     trace
 }
 
@@ -235,7 +239,7 @@ async fn the_last_traces_are_listed_newest_first_and_picked_by_route_and_status(
         (&lost["route"], &lost["method"]),
         (&Value::Null, &json!("GET"))
     );
-    assert_eq!(lost["spans"], 1);
+    assert!(lost["spans"].as_u64().unwrap() >= 1);
     let id = lost["trace_id"].as_str().unwrap();
     let whole = trace(gateway, id, 1).await;
     assert_eq!(whole["request_id"], lost["request_id"]);
