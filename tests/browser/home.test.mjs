@@ -11,6 +11,23 @@ after(() => gateway?.stop())
 
 const step = (page, title) => page.getByRole('listitem').filter({ hasText: title })
 
+test('an empty gateway gives its first answer, and the step is done', async () => {
+  const page = await gateway.newPage()
+  await page.enter('/')
+  await step(page, 'Ask the built-in guide: to do').getByRole('link', { name: 'Ask it' }).click()
+  const box = page.getByRole('textbox', { name: 'Message' })
+  await box.fill('How do I revoke a key?')
+  await box.press('Enter')
+  await page.getByText(/bkg keys revoke/).first().waitFor()
+  await eventually('the question is in the usage', async () => {
+    const { usage } = await gateway.api('GET', '/admin/usage?group_by=route,status')
+    return usage.some((row) => row.route === '/v1/chat/completions' && row.status === 200)
+  })
+  await page.goto(`${gateway.url}/`)
+  await step(page, 'Ask the built-in guide: done').waitFor()
+  await page.done()
+})
+
 test('a model server is added, tried, and then the step is done', async () => {
   const page = await gateway.newPage()
   await page.enter('/')
