@@ -87,6 +87,26 @@ test('the gateway’s own guide is quoted, and a source opens its passage', asyn
   }
 })
 
+test('collections are offered to the model that answers from them alone', async () => {
+  const page = await chatOf()
+  await page.choose('fake')
+  await page.getByRole('button', { name: 'Answers without collections' }).click()
+  await page.getByText('Only bkg-extract answers from collections').waitFor()
+  await page.getByRole('button', { name: 'Use bkg-extract' }).click()
+  await page.getByRole('button', { name: 'All collections' }).click()
+  await page.getByRole('checkbox', { name: /bkg/ }).check()
+  await page.checkAccess()
+  await page.getByRole('button', { name: '1 collection' }).press('Escape')
+  await page.ask('How do I revoke a key?')
+  await page.ended()
+  await page.choose('fake')
+  await page.ask('And you?')
+  await eventually('both are answered', async () => (await page.answers.count()) === 2)
+  await page.ended()
+  assert.equal(gateway.upstream.asked.at(-1).retrieval, undefined)
+  await page.done()
+})
+
 test('an answer is stopped, what has come of it is kept, and it can be had anew', async () => {
   const page = await chatOf()
   await page.choose('slow')
@@ -117,6 +137,37 @@ test('an answer goes on while its reader looks at another conversation', async (
   await page.getByText('word5 ').waitFor()
   await page.getByRole('button', { name: 'Stop' }).click()
   await page.ended()
+  await page.done()
+})
+
+test('a message is edited and sent again, with system prompt and settings', async () => {
+  const page = await chatOf()
+  await page.choose('fake')
+  await page.getByRole('button', { name: 'Settings of the model' }).click()
+  await page.getByLabel('System prompt').fill('Be brief.')
+  await page.getByLabel('Temperature').fill('9')
+  await page.getByText('From 0 to 2.').waitFor()
+  await page.getByLabel('Temperature').fill('0.5')
+  await page.getByLabel('Most tokens of an answer').fill('77')
+  await page.checkAccess()
+  await page.picture('chat-settings')
+  await page.keyboard.press('Escape')
+  await page.ask('First words')
+  await page.ended()
+  await page.getByRole('button', { name: 'Edit and send again' }).click()
+  await page.getByText('The 1 message after it is replaced.').waitFor()
+  await page.getByRole('textbox', { name: 'Edit and send again' }).fill('Second words')
+  await page.getByRole('button', { name: 'Send again', exact: true }).click()
+  await eventually('it is asked', () => gateway.upstream.asked.at(-1)?.messages.at(-1).content === 'Second words')
+  await page.ended()
+  const asked = gateway.upstream.asked.at(-1)
+  assert.deepEqual(asked.messages.map((one) => one.content), ['Be brief.', 'Second words'])
+  assert.equal(asked.temperature, 0.5)
+  assert.equal(asked.max_tokens, 77)
+  await kept(page)
+  await page.reload()
+  await page.getByRole('log').getByText('Second words').waitFor()
+  assert.equal(await page.getByRole('log').getByText('First words').count(), 0)
   await page.done()
 })
 
@@ -158,31 +209,68 @@ test('conversations are found, renamed, saved as files, and deleted', async () =
   await page.done()
 })
 
-test('a hostile answer does nothing', async () => {
-  const page = await chatOf()
-  await page.choose('hostile')
-  await page.ask('Harm me. <img src=x onerror="window.owned = 9">')
+test('of two who change one conversation nobody loses a word', async () => {
+  // A revision that is no longer the last is an answer of 409.
+  const page = await chatOf({ allow: [/409/] })
+  await page.choose('fake')
+  await page.ask('Shared words')
   await page.ended()
-  const answer = page.answers.last()
-  await answer.getByText('window.owned = 8').waitFor()
-  const found = await answer.evaluate((node) => ({
-    owned: window.owned,
-    bad: [...node.querySelectorAll('script, style, iframe, form, svg, img, base, input, object, embed')].map((one) => one.outerHTML).filter((html) => !html.includes('lucide')),
-    handlers: [...node.querySelectorAll('*')].flatMap((one) => [...one.attributes].filter(({ name }) => name.startsWith('on') || name === 'style').map(({ name }) => name)),
-    links: [...node.querySelectorAll('.prose-md a')].map((one) => [one.protocol, one.rel, one.target]),
-  }))
-  assert.equal(found.owned, undefined)
-  assert.deepEqual(found.bad, [])
-  assert.deepEqual(found.handlers, [])
-  assert.ok(found.links.length > 0)
-  for (const [protocol, rel, target] of found.links) {
-    assert.match(protocol, /^(https?|mailto):$/)
-    assert.match(rel, /noopener/)
-    assert.equal(target, '_blank')
-  }
-  await page.checkWidth()
-  await page.picture('chat-hostile')
+  await kept(page)
+  const other = await page.context().newPage()
+  await other.goto(page.url())
+  await other.getByText('Shared words').first().waitFor()
+  await other.getByLabel('Message', { exact: true }).fill('Words of the other')
+  await other.getByLabel('Message', { exact: true }).press('Enter')
+  await eventually('the other is answered', async () => (await other.locator('.prose-md').count()) === 2)
+  await other.getByRole('button', { name: 'Answer anew' }).waitFor()
+  // Kept, too: the next one who reads it sees both.
+  const third = await page.context().newPage()
+  await eventually('it is kept', async () => {
+    await third.goto(page.url())
+    await third.getByText('Shared words').first().waitFor()
+    return (await third.locator('.prose-md').count()) === 2
+  })
+  await page.ask('My own words')
+  await page.getByText('changed or deleted elsewhere').waitFor()
+  await page.checkAccess()
+  const before = page.url()
+  await page.getByRole('button', { name: 'Keep this as a copy' }).click()
+  await eventually('the copy has an address of its own', () => page.url() !== before)
+  await page.reload()
+  await page.getByText('My own words').first().waitFor()
+  assert.equal(await page.getByText('Words of the other').count(), 0)
   await page.done()
+})
+
+test('a hostile answer does nothing', async () => {
+  for (const narrow of [false, true]) {
+    const page = await chatOf({ narrow })
+    await page.choose('hostile')
+    await page.ask('Harm me. <img src=x onerror="window.owned = 9">')
+    await page.ended()
+    const answer = page.answers.last()
+    await answer.getByText('window.owned = 8').waitFor()
+    const found = await answer.evaluate((node) => ({
+      owned: window.owned,
+      bad: [...node.querySelectorAll('script, style, iframe, form, svg, img, base, input, object, embed')].map((one) => one.outerHTML).filter((html) => !html.includes('lucide')),
+      handlers: [...node.querySelectorAll('*')].flatMap((one) => [...one.attributes].filter(({ name }) => name.startsWith('on') || name === 'style').map(({ name }) => name)),
+      pictures: node.querySelectorAll('[src], [srcset]').length,
+      links: [...node.querySelectorAll('.prose-md a')].map((one) => [one.protocol, one.rel, one.target]),
+    }))
+    assert.equal(found.owned, undefined)
+    assert.deepEqual(found.bad, [])
+    assert.deepEqual(found.handlers, [])
+    assert.equal(found.pictures, 0)
+    assert.ok(found.links.length > 0)
+    for (const [protocol, rel, target] of found.links) {
+      assert.match(protocol, /^(https?|mailto):$/)
+      assert.match(rel, /noopener/)
+      assert.equal(target, '_blank')
+    }
+    await page.checkWidth()
+    await page.picture('chat-hostile')
+    await page.done()
+  }
 })
 
 test('a request that fails says why, names itself, and can be tried again', async () => {

@@ -15,6 +15,10 @@ export const HOSTILE = [
   '<style>body { display: none }</style><base href="https://example.invalid/">',
   '```html\n<script>window.owned = 8</script>\n```',
   '![picture](https://example.invalid/track.png)',
+  '![drawing](data:image/svg+xml,<svg/onload=window.owned=10>) ![local](/auth/logout)',
+  `|${' column |'.repeat(60)}\n|${' --- |'.repeat(60)}\n${`|${' cell |'.repeat(60)}\n`.repeat(40)}`,
+  `${'>'.repeat(300)} deep`,
+  'x'.repeat(2000),
 ].join('\n\n')
 
 /** What it says for `failing`, and the gateway logs. */
