@@ -87,6 +87,8 @@ pub(crate) struct Edge {
     pub(crate) models: openai::known::KnownModels,
     /// Tokens set aside for an answer whose length its request does not name.
     pub(crate) completion_tokens: u64,
+    /// The settings that the gateway was started with.
+    pub(crate) settings: admin::settings::InForce,
     /// When the gateway started.
     pub(crate) started: Instant,
 }
@@ -150,6 +152,7 @@ pub(crate) fn routes(app: &mut ServiceConfig<'_>) {
         .service(admin::plugins::configuration)
         .service(admin::plugins::configure)
         .service(admin::plugins::inspect)
+        .service(admin::settings::list)
         .service(admin::keys::create)
         .service(admin::keys::list)
         .service(admin::keys::update)

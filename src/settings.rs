@@ -23,6 +23,7 @@ mod network;
 mod reference;
 mod seconds;
 mod share;
+mod sources;
 mod web_origin;
 
 use self::reference::{Described, Field};
@@ -32,23 +33,27 @@ pub use self::{
     reference::Reference,
     seconds::Seconds,
     share::{NoShare, Share},
+    sources::{Source as SettingSource, Sources},
     web_origin::{WebOrigin, WebOriginError},
 };
 
 macro_rules! settings {
     ($(
         $(#[doc = $about:literal])*
-        $group:ident { $($(#[doc = $doc:literal])* $field:ident: $type:ty = $default:expr,)* }
+        $group:ident $(with $(#[doc = $about_extra:literal])* $extra:ident: $extra_type:ty,)? { $($(#[doc = $doc:literal])* $field:ident: $type:ty = $default:expr,)* }
     )*) => {
         $(
             $(#[doc = $about])*
             #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
             #[serde(default, deny_unknown_fields)]
-            pub struct $group { $($(#[doc = $doc])* pub $field: $type,)* }
+            pub struct $group {
+                $($(#[doc = $doc])* pub $field: $type,)*
+                $($(#[doc = $about_extra])* #[serde(skip)] pub $extra: $extra_type,)?
+            }
 
             impl Default for $group {
                 fn default() -> Self {
-                    Self { $($field: $default,)* }
+                    Self { $($field: $default,)* $($extra: Default::default(),)? }
                 }
             }
 
@@ -67,7 +72,10 @@ macro_rules! settings {
 
 settings! {
     /// All settings of the gateway. Those of a plugin are in `plugins.json`.
-    Settings {
+    Settings with
+        /// Where their values come from.
+        sources: Sources,
+    {
         /// Where everything that is kept lies: the database, indexes, models.
         data_dir: PathBuf = "data".into(),
         /// Where models lie; `<data_dir>/models` unless set.
@@ -297,10 +305,16 @@ impl Settings {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, SettingsError> {
         let environment: Vec<_> = environment.into_iter().collect();
-        let mut all = Config::builder().add_source(of_opentelemetry(&environment)?);
+        let mut sources = Sources::default();
+        let wrong = |error| SettingsError::wrong("settings", error);
+        let theirs = of_opentelemetry(&environment)?;
+        let noted = sources.note(SettingSource::Environment, &theirs);
+        noted.map_err(wrong)?;
+        let mut all = Config::builder().add_source(theirs);
         if let Some(path) = settings_file(flags)? {
             let file = File::from(path.as_path()).format(FileFormat::Toml);
             check(&path.display().to_string(), file.clone())?;
+            sources.note(SettingSource::File, &file).map_err(wrong)?;
             all = all.add_source(file);
         }
         let environment = Environment::with_prefix("BKG")
@@ -309,10 +323,17 @@ impl Settings {
             .ignore_empty(true)
             .source(Some(ours(environment)?));
         check("the environment (BKG_*)", environment.clone())?;
+        let noted = sources.note(SettingSource::Environment, &environment);
+        noted.map_err(wrong)?;
         all = all.add_source(environment);
         let flags = flags_as_source(flags)?;
         check("the flags", flags.clone())?;
-        Self::read(all.add_source(flags)).map_err(|error| SettingsError::wrong("settings", error))
+        sources.note(SettingSource::Flag, &flags).map_err(wrong)?;
+        let settings = Self::read(all.add_source(flags)).map_err(wrong)?;
+        Ok(Self {
+            sources,
+            ..settings
+        })
     }
 
     fn read(sources: ConfigBuilder<DefaultState>) -> Result<Self, ConfigError> {

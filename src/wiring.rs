@@ -149,6 +149,7 @@ impl House {
             database: self.store.directory().join("bkg.db").into(),
             models: KnownModels::default(),
             completion_tokens: settings.usage.completion_tokens,
+            settings: settings.reference().map_err(|why| why.to_string()),
             started: Instant::now(),
             certificate,
         })

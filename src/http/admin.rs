@@ -5,6 +5,7 @@ pub(crate) mod backups;
 pub(crate) mod keys;
 pub(crate) mod models;
 pub(crate) mod plugins;
+pub(crate) mod settings;
 pub(crate) mod traces;
 pub(crate) mod usage;
 pub(crate) mod users;

@@ -4,14 +4,16 @@ use std::{net::IpAddr, path::PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{
-    ForwardedBy, List, LogFormat, Network, Seconds, Secret, Settings, SettingsError, Share,
-    WebOrigin,
+    ForwardedBy, List, LogFormat, Network, Seconds, Secret, SettingSource, Settings, SettingsError,
+    Share, WebOrigin,
 };
 
 /// One setting.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = GatewaySetting)]
 pub struct Reference {
     /// Its name in `bkg.toml` and in flags, such as `server.port`.
     pub key: String,
@@ -26,6 +28,8 @@ pub struct Reference {
     pub doc: String,
     /// What it is now. Secrets are not told.
     pub value: Value,
+    /// Who says so.
+    pub source: SettingSource,
 }
 
 /// What a setting's type tells of itself.
@@ -68,6 +72,9 @@ impl Settings {
         let (defaults, values) = (json(&Self::default())?, json(self)?);
         let mut all = Vec::new();
         list("", &Self::fields(), &defaults, &values, &mut all);
+        for one in &mut all {
+            one.source = self.sources.of(&one.key);
+        }
         Ok(all)
     }
 }
@@ -84,6 +91,7 @@ fn list(group: &str, fields: &[Field], defaults: &Value, values: &Value, all: &m
             default: of(defaults, field.name),
             doc: field.doc.to_owned(),
             value: of(values, field.name),
+            source: SettingSource::default(),
             key,
         });
     }

@@ -137,7 +137,35 @@ fn the_reference_tells_every_setting_and_no_secret() {
     let port = all.iter().find(|one| one.key == "server.port").unwrap();
     assert_eq!(port.environment, "BKG_SERVER__PORT");
     assert_eq!((&port.value, &port.default), (&7.into(), &43119.into()));
+    assert_eq!(port.source, SettingSource::Environment);
     for one in &all {
         assert!(one.doc.ends_with('.'), "{}: {}", one.key, one.doc);
+    }
+}
+
+#[test]
+fn each_value_tells_its_source() {
+    let (_dir, mut flags) = file("data_dir = \"d\"\n[server]\nport = 1\nworkers = 1\n");
+    flags.set = vec!["server.workers=3".to_owned(), "log.keep=9".to_owned()];
+    let env = environment(&[
+        ("BKG_SERVER__PORT", "2"),
+        ("BKG_SERVER__WORKERS", "2"),
+        ("BKG_SERVER__CORS_ORIGINS", "https://a.example"),
+        ("BKG_MODELS_DIR", ""),
+    ]);
+    let settings = Settings::load(&flags, env).unwrap();
+    let all = settings.reference().unwrap();
+    let source = |key: &str| all.iter().find(|one| one.key == key).unwrap().source;
+    for (key, from) in [
+        ("data_dir", SettingSource::File),
+        ("server.port", SettingSource::Environment),
+        ("server.cors_origins", SettingSource::Environment),
+        ("server.workers", SettingSource::Flag),
+        ("log.keep", SettingSource::Flag),
+        ("log.format", SettingSource::Default),
+        // Nothing is no value.
+        ("models_dir", SettingSource::Default),
+    ] {
+        assert_eq!(source(key), from, "{key}");
     }
 }

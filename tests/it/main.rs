@@ -38,6 +38,7 @@ mod python;
 mod quick_start;
 mod reference;
 mod release;
+mod settings;
 mod site;
 mod siteless;
 mod socket;

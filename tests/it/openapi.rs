@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::gateway::{Gateway, answer};
 
 /// Every route of the contract that the plugins so far reach.
-const ROUTES: [&str; 61] = [
+const ROUTES: [&str; 62] = [
     "GET /health",
     "GET /health/live",
     "GET /health/ready",
@@ -40,6 +40,7 @@ const ROUTES: [&str; 61] = [
     "GET /admin/plugins/{name}/config",
     "PUT /admin/plugins/{name}/config",
     "GET /admin/plugins/{name}/logs",
+    "GET /admin/settings",
     "GET /admin/keys",
     "POST /admin/keys",
     "DELETE /admin/keys/{id}",
