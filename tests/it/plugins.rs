@@ -6,6 +6,8 @@ use tempfile::TempDir;
 
 use crate::gateway::{Gateway, bkg};
 
+mod memory;
+
 const CONFIG: &str = "/admin/plugins/llmserver/config";
 
 /// These tests embed nothing, and a restart waits for what is being embedded.

@@ -234,6 +234,9 @@ pub struct Grant {
     pub meter: Option<Arc<Meter>>,
 }
 
+/// About what a caller takes with its names and scopes.
+const CALLER_BYTES: usize = 256;
+
 /// The published table of keys and sessions: written by `apikeys` before it answers, read by every
 /// request without a message. Beside it the ledger of what the keys have used.
 #[derive(Debug, Default)]
@@ -283,6 +286,13 @@ impl Credentials {
     /// Replaces all.
     pub fn replace(&self, table: HashMap<Digest, Grant>) {
         *self.write() = table;
+    }
+
+    /// About how many bytes the table and the meters take in memory.
+    pub fn memory_bytes(&self) -> usize {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = table.capacity() * size_of::<(Digest, Grant)>();
+        slots + table.len() * CALLER_BYTES + self.ledger.memory_bytes()
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<Digest, Grant>> {

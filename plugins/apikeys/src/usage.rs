@@ -31,6 +31,8 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(crate) async fn keep_books(host: Host, store: Store, credentials: Arc<Credentials>) {
     let mut failing = false;
     loop {
+        let held = u64::try_from(credentials.memory_bytes());
+        host.tell_memory(held.unwrap_or(u64::MAX));
         tokio::time::sleep(EVERY).await;
         let (store, credentials) = (store.clone(), credentials.clone());
         // On a thread that ends what it has begun, also when this life of the plugin does not.

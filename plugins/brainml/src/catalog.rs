@@ -58,6 +58,8 @@ pub(crate) struct Catalog {
     by_row: HashMap<i64, usize>,
     by_chunk: HashMap<i64, Slot>,
     terms: u64,
+    /// Bytes of ids and metadata.
+    texts: usize,
 }
 
 impl Catalog {
@@ -85,6 +87,7 @@ impl Catalog {
         }
         let slots = first..self.chunks.len();
         let external_id = external_id.to_owned();
+        self.texts += external_id.len() + fields_bytes(&metadata);
         self.documents.push(Document {
             id,
             external_id,
@@ -205,9 +208,38 @@ impl Catalog {
         self.by_chunk.len()
     }
 
+    /// About how many bytes this takes in memory, dead entries included.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.texts
+            + self.documents.capacity() * size_of::<Document>()
+            + self.chunks.capacity() * size_of::<Chunk>()
+            + self.by_row.capacity() * size_of::<(i64, usize)>()
+            + self.by_chunk.capacity() * size_of::<(i64, Slot)>()
+    }
+
     /// How many terms all chunks have together.
     pub(crate) fn terms(&self) -> u64 {
         self.terms
+    }
+}
+
+fn fields_bytes(fields: &Map<String, Value>) -> usize {
+    let each = fields.iter();
+    each.map(|(name, value)| size_of::<(String, Value)>() + name.len() + value_bytes(value))
+        .sum()
+}
+
+/// What a value holds beside itself.
+fn value_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => {
+            let each = items.iter();
+            each.map(|item| size_of::<Value>() + value_bytes(item))
+                .sum()
+        }
+        Value::Object(fields) => fields_bytes(fields),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     }
 }
 

@@ -148,6 +148,13 @@ impl Index {
         }
     }
 
+    /// About how many bytes this takes in memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let vectors = self.vectors.as_ref().map_or(0, Vectors::memory_bytes);
+        let lacking = self.lacking.len() * size_of::<i64>();
+        self.catalog.memory_bytes() + self.words.memory_bytes() + vectors + lacking
+    }
+
     /// Whether so much has changed that the files are worth writing again.
     pub(crate) fn is_worth_persisting(&self) -> bool {
         let share = self.catalog.live_chunks() / SHARE_WORTH_PERSISTING;

@@ -21,12 +21,15 @@ const CHUNKS_A_TURN: usize = 512;
 /// Works until the life ends. It is woken by writes, and by queries that found the embedder back.
 pub(crate) async fn keep(library: Arc<Library>, guide: Vec<GuideDocument>) {
     library.open_all().await;
+    library.tell_memory().await;
     if let Err(fault) = library.sync_guide(guide).await {
         log::warn!("the guide could not be indexed: {fault}");
     }
     let mut failures = 0;
     loop {
-        match library.embed_all().await {
+        let embedded = library.embed_all().await;
+        library.tell_memory().await;
+        match embedded {
             Ok(()) => {
                 failures = 0;
                 library.wake.notified().await;
@@ -83,6 +86,7 @@ impl Library {
                 }
             }
             self.persist_all().await;
+            self.tell_memory().await;
             pending = rest;
         }
         outcome

@@ -160,7 +160,22 @@ impl Library {
                 shelf.remove(name);
             }
         }
+        // There is less in memory now.
+        self.wake.notify_one();
         self.host.run(move || collection.remove_files()).await
+    }
+
+    /// Publishes what the indexes hold in memory.
+    pub(crate) async fn tell_memory(&self) {
+        let opened = self.opened();
+        let sum = move || {
+            let each = opened.iter();
+            each.map(|one| one.index().memory_bytes()).sum::<usize>()
+        };
+        if let Ok(bytes) = self.host.run(sum).await {
+            self.host
+                .tell_memory(u64::try_from(bytes).unwrap_or(u64::MAX));
+        }
     }
 
     /// The sizes and states of all collections.

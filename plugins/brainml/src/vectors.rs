@@ -129,6 +129,11 @@ impl Vectors {
         self.index.size()
     }
 
+    /// How many bytes the engine has taken.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.index.memory_usage()
+    }
+
     /// How many numbers a vector has.
     pub(crate) fn dimensions(&self) -> usize {
         self.index.dimensions()

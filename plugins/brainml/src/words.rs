@@ -25,6 +25,8 @@ pub(crate) struct Posting {
 #[derive(Debug, Default)]
 pub(crate) struct Words {
     terms: HashMap<Box<str>, Vec<Posting>>,
+    /// Bytes of terms and postings, kept up as they change: adding them up takes too long.
+    bytes: usize,
 }
 
 /// Counts over all chunks that are ranked together, of one index or of several.
@@ -87,9 +89,11 @@ impl Words {
                 slot,
                 count: *count,
             };
+            self.bytes += size_of::<Posting>();
             match self.terms.get_mut(term.as_str()) {
                 Some(postings) => postings.push(posting),
                 None => {
+                    self.bytes += term_bytes(term);
                     self.terms.insert(term.as_str().into(), vec![posting]);
                 }
             }
@@ -107,6 +111,15 @@ impl Words {
             postings.shrink_to_fit();
             !postings.is_empty()
         });
+        let each = self.terms.iter();
+        let bytes =
+            each.map(|(term, postings)| term_bytes(term) + size_of_val(postings.as_slice()));
+        self.bytes = bytes.sum();
+    }
+
+    /// About how many bytes this takes in memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.bytes
     }
 
     /// How many chunks hold a term.
@@ -166,6 +179,7 @@ impl Words {
 
     /// Takes a term's postings as they were persisted.
     pub(crate) fn insert(&mut self, term: &str, postings: Vec<Posting>) {
+        self.bytes += term_bytes(term) + size_of_val(postings.as_slice());
         self.terms.insert(term.into(), postings);
     }
 
@@ -185,6 +199,11 @@ impl Words {
     fn postings(&self, term: &str) -> &[Posting] {
         self.terms.get(term).map_or(&[], Vec::as_slice)
     }
+}
+
+/// What a term takes without its postings.
+fn term_bytes(term: &str) -> usize {
+    size_of::<(Box<str>, Vec<Posting>)>() + term.len()
 }
 
 /// BM25 of one term in one chunk (Robertson and Zaragoza 2009, equation 3.15).

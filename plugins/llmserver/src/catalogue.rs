@@ -50,6 +50,7 @@ pub(crate) struct Catalogue {
 impl Catalogue {
     /// Offers what is in `directory`, which need not exist yet.
     pub(crate) fn new(host: &Host, directory: PathBuf, batch_tokens: usize) -> Self {
+        host.tell_memory(0);
         Self {
             host: host.clone(),
             directory,
@@ -99,6 +100,7 @@ impl Catalogue {
         }
         let fresh = self.load(name).await?;
         loaded.insert(name.to_owned(), fresh.clone());
+        self.tell_memory(&loaded);
         Ok(fresh)
     }
 
@@ -112,8 +114,18 @@ impl Catalogue {
     /// # Errors
     /// As [`Catalogue::get`].
     pub(crate) async fn reload(&self, name: &str) -> Result<Loaded, Fault> {
-        self.loaded.lock().await.remove(name);
+        {
+            let mut loaded = self.loaded.lock().await;
+            loaded.remove(name);
+            self.tell_memory(&loaded);
+        }
         self.get(name).await
+    }
+
+    /// Publishes what the models in memory hold: their weights, which are most of it.
+    fn tell_memory(&self, loaded: &HashMap<String, Loaded>) {
+        let bytes = loaded.values().map(|model| model.encoder.bytes());
+        self.host.tell_memory(bytes.sum());
     }
 
     async fn load(&self, name: &str) -> Result<Loaded, Fault> {

@@ -77,6 +77,15 @@ impl Plugins {
             "1 while a plugin's thread leaves a probe unanswered",
             self.each(|state| u64::from(state.hanging)),
         )?;
+        let told = self.states.iter().filter_map(|state| {
+            let labels = [("plugin", state.name.as_str())];
+            Some((labels, state.memory_bytes?))
+        });
+        page.gauges(
+            "bkg_plugin_memory_bytes",
+            "What a plugin holds in memory by its own account",
+            told,
+        )?;
         page.gauges(
             "bkg_plugin_calls_in_flight",
             "Calls at work, streams included",

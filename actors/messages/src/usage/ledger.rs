@@ -61,6 +61,9 @@ impl Totals {
     }
 }
 
+/// About how long a key's id is.
+const ID_BYTES: usize = 12;
+
 /// Uses by what they are added up by.
 pub type Lines = HashMap<Line, Totals>;
 
@@ -116,6 +119,12 @@ impl Ledger {
     /// Forgets the meter of a key that is gone for good; requests at work keep it until they end.
     pub fn forget(&self, id: &str) {
         lock(&self.meters).remove(id);
+    }
+
+    /// About how many bytes the meters take in memory.
+    pub fn memory_bytes(&self) -> usize {
+        let meter = size_of::<(String, Arc<Meter>)>() + size_of::<Meter>() + ID_BYTES;
+        lock(&self.meters).len() * meter
     }
 
     /// Adds a use.

@@ -21,6 +21,7 @@ pub(crate) struct Encoder {
     bert: Bert,
     dimensions: usize,
     fingerprint: String,
+    bytes: u64,
 }
 
 impl Encoder {
@@ -46,9 +47,11 @@ impl Encoder {
         let tokenizer = checksum_of(&directory.join("tokenizer.json"))?;
         let fingerprint = fingerprint(&found, &tokenizer, &config);
         let mut weights = Weights::open(&path, Device::flex());
+        let bert = Bert::load(&config, &mut weights)?;
         Ok(Self {
             tokens,
-            bert: Bert::load(&config, &mut weights)?,
+            bert,
+            bytes: weights.bytes(),
             dimensions: config.hidden_size,
             fingerprint,
         })
@@ -57,6 +60,11 @@ impl Encoder {
     /// The length of a vector.
     pub(crate) fn dimensions(&self) -> usize {
         self.dimensions
+    }
+
+    /// Bytes of its weights in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// 64 hexadecimal digits over everything that shapes a vector: vectors may be compared if and

@@ -14,6 +14,7 @@ pub(crate) struct Weights {
     path: PathBuf,
     store: SafetensorsStore,
     device: Device,
+    bytes: u64,
 }
 
 impl Weights {
@@ -23,7 +24,13 @@ impl Weights {
             path: path.to_owned(),
             store: SafetensorsStore::from_file(path),
             device,
+            bytes: 0,
         }
+    }
+
+    /// Bytes of the tensors that have been taken.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The tensor `name`, in `f32` whatever the file holds, of exactly `shape`.
@@ -57,6 +64,8 @@ impl Weights {
         }
         let data = bridge::to_data(found)
             .map_err(|error| unreadable(&self.path, format!("tensor `{name}`: {error}")))?;
+        let taken = shape.iter().product::<usize>() * size_of::<f32>();
+        self.bytes += u64::try_from(taken).unwrap_or(u64::MAX);
         Ok(Tensor::from_data(data.convert::<f32>(), &self.device))
     }
 }
