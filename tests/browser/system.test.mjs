@@ -41,3 +41,21 @@ test('a backup is made and listed, with the command that restores it', async () 
   await page.getByRole('cell', { name: backups[0].name }).waitFor()
   await page.done()
 })
+
+test('every setting is told with where its value comes from', async () => {
+  for (const look of [{}, { narrow: true, dark: true }]) {
+    const page = await gateway.newPage(look)
+    await page.enter('/system/settings')
+    const row = page.getByRole('row').filter({ hasText: 'upstreams.allow_private' })
+    await row.getByText('from the environment').waitFor()
+    await row.getByText('BKG_UPSTREAMS__ALLOW_PRIVATE').waitFor()
+    await page.checkAccess()
+    await page.checkWidth()
+    await page.picture('system-settings')
+    await page.getByLabel(/Changed ones only/).check()
+    await row.waitFor()
+    await page.getByLabel('Search').fill('no such setting')
+    await page.getByText('No setting fits').waitFor()
+    await page.done()
+  }
+})
