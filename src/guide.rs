@@ -21,6 +21,7 @@ pub(crate) fn pages() -> Vec<Page> {
     let pages = pages!(
         "overview",
         "quick-start",
+        "site",
         "chat",
         "search",
         "models",
