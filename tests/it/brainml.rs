@@ -1,5 +1,7 @@
 //! Collections over HTTP, field by field as the contract says.
 
+use std::cell::RefCell;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -17,12 +19,15 @@ async fn query(gateway: &Gateway, body: Value) -> Value {
 
 /// An answer for which all legs were there: just after a start a query may be too early for that.
 async fn whole(gateway: &Gateway, body: Value) -> Value {
-    let model = has_model();
+    let (model, found) = (has_model(), RefCell::default());
     eventually("all legs are there", || async {
-        !model || query(gateway, body.clone()).await["degraded"] == false
+        let answer = query(gateway, body.clone()).await;
+        let whole = !model || answer["degraded"] == false;
+        found.replace(answer);
+        whole
     })
     .await;
-    query(gateway, body).await
+    found.into_inner()
 }
 
 /// The field `name` of each result.

@@ -1,14 +1,11 @@
 //! Collections, documents and search: what can be asked of the plugin `brainml`.
 
-mod indexes;
-
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-pub use self::indexes::{IndexFigures, IndexGauge, Indexes};
 use crate::call::Capability;
 
 /// Makes a collection; one that exists is left as it is.
